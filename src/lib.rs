@@ -1,0 +1,1 @@
+//! kmirror copies Apache Kafka topics from one cluster to another, continuously, and takes MirrorMaker 2's place.

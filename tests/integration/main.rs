@@ -1,0 +1,3 @@
+//! Tests over real brokers: one binary, so that they share what is costly to start.
+
+mod layering;
