@@ -1,0 +1,226 @@
+//! Topics, their settings and groups: requests that change or describe a cluster.
+
+use std::collections::HashMap;
+
+use kafka_protocol::{
+    messages::{
+        CreatePartitionsRequest, CreateTopicsRequest, DescribeConfigsRequest, DescribeGroupsRequest, GroupId,
+        TopicName,
+        create_partitions_request::CreatePartitionsTopic,
+        create_topics_request::{CreatableTopic, CreatableTopicConfig},
+        describe_configs_request::DescribeConfigsResource,
+        describe_configs_response::DescribeConfigsResourceResult,
+    },
+    protocol::StrBytes,
+};
+
+use crate::{
+    call::Call,
+    cluster::{Cluster, Route},
+    error::Result,
+    types::{ConfigEntry, ConfigSource, GroupDescription, NewTopic},
+};
+
+/// Resource type of a topic in DescribeConfigs.
+const TOPIC_RESOURCE: i8 = 2;
+/// Topics asked for in one DescribeConfigs request: an answer stays below a few MB.
+const CONFIGS_PER_REQUEST: usize = 500;
+/// Topics made by one CreateTopics request: the controller takes them as one step.
+const TOPICS_PER_REQUEST: usize = 200;
+const GROUP_ID_NOT_FOUND: i16 = 69;
+const NOT_CONTROLLER: i16 = 41;
+
+fn text(value: &str) -> StrBytes {
+    StrBytes::from_string(value.to_owned())
+}
+
+impl Cluster {
+    /// Creates topics; the outcome of each is told beside its name, in the order given.
+    ///
+    /// # Errors
+    /// When nothing is known of the outcome: the controller could not be reached within the request timeout.
+    pub async fn create_topics(&self, topics: &[NewTopic]) -> Result<Vec<(String, Result<()>)>> {
+        let mut outcomes = Vec::with_capacity(topics.len());
+        for chunk in topics.chunks(TOPICS_PER_REQUEST) {
+            let request = CreateTopicsRequest::default()
+                .with_timeout_ms(self.timeout_ms())
+                .with_topics(chunk.iter().map(creatable).collect());
+            let told = self
+                .routed(Route::Controller, &request, |answer| {
+                    let lost = answer.topics.iter().find(|t| t.error_code == NOT_CONTROLLER);
+                    if let Some(lost) = lost {
+                        return Err(self.refused(
+                            CreateTopicsRequest::API,
+                            format!("topic {}", &**lost.name),
+                            NOT_CONTROLLER,
+                            None,
+                        ));
+                    }
+                    Ok(answer
+                        .topics
+                        .into_iter()
+                        .map(|t| (t.name.to_string(), (t.error_code, t.error_message.map(|m| m.to_string()))))
+                        .collect::<HashMap<_, _>>())
+                })
+                .await?;
+            self.read_outcomes(CreateTopicsRequest::API, chunk.iter().map(|t| &t.name), told, &mut outcomes);
+        }
+        Ok(outcomes)
+    }
+
+    /// Raises topics to a new total number of partitions; the outcome of each is told beside its name, in the order given.
+    ///
+    /// # Errors
+    /// When nothing is known of the outcome: the controller could not be reached within the request timeout.
+    pub async fn create_partitions(&self, totals: &[(String, i32)]) -> Result<Vec<(String, Result<()>)>> {
+        let topic = |(name, count): &(String, i32)| {
+            CreatePartitionsTopic::default().with_name(TopicName(text(name))).with_count(*count).with_assignments(None)
+        };
+        let request = CreatePartitionsRequest::default()
+            .with_timeout_ms(self.timeout_ms())
+            .with_topics(totals.iter().map(topic).collect());
+        let told = self
+            .routed(Route::Controller, &request, |answer| {
+                if let Some(lost) = answer.results.iter().find(|t| t.error_code == NOT_CONTROLLER) {
+                    return Err(self.refused(
+                        CreatePartitionsRequest::API,
+                        format!("topic {}", &**lost.name),
+                        NOT_CONTROLLER,
+                        None,
+                    ));
+                }
+                Ok(answer
+                    .results
+                    .into_iter()
+                    .map(|t| (t.name.to_string(), (t.error_code, t.error_message.map(|m| m.to_string()))))
+                    .collect::<HashMap<_, _>>())
+            })
+            .await?;
+        let mut outcomes = Vec::with_capacity(totals.len());
+        self.read_outcomes(CreatePartitionsRequest::API, totals.iter().map(|t| &t.0), told, &mut outcomes);
+        Ok(outcomes)
+    }
+
+    /// The settings of topics, defaults included; the outcome of each is told beside its name, in the order given.
+    ///
+    /// # Errors
+    /// When no broker answers within the request timeout.
+    pub async fn describe_topic_configs(&self, topics: &[String]) -> Result<Vec<(String, Result<Vec<ConfigEntry>>)>> {
+        let mut outcomes = Vec::with_capacity(topics.len());
+        for chunk in topics.chunks(CONFIGS_PER_REQUEST) {
+            let resource = |name: &String| {
+                DescribeConfigsResource::default()
+                    .with_resource_type(TOPIC_RESOURCE)
+                    .with_resource_name(text(name))
+                    .with_configuration_keys(None)
+            };
+            let request = DescribeConfigsRequest::default().with_resources(chunk.iter().map(resource).collect());
+            let mut told = self
+                .routed(Route::Any, &request, |answer| {
+                    Ok(answer.results.into_iter().map(|r| (r.resource_name.to_string(), r)).collect::<HashMap<_, _>>())
+                })
+                .await?;
+            for name in chunk {
+                let outcome = match told.remove(name) {
+                    Some(result) => {
+                        let message = result.error_message.map(|m| m.to_string());
+                        self.check(DescribeConfigsRequest::API, || format!("topic {name}"), result.error_code, message)
+                            .map(|()| result.configs.iter().map(config_entry).collect())
+                    }
+                    None => Err(self.unanswered(DescribeConfigsRequest::API, name)),
+                };
+                outcomes.push((name.clone(), outcome));
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// A group's state and members. A group that does not exist is `Dead` without members.
+    ///
+    /// # Errors
+    /// When its coordinator can't be found or asked within the request timeout, or the right to describe it is missing.
+    pub async fn describe_group(&self, group: &str) -> Result<GroupDescription> {
+        let request = DescribeGroupsRequest::default().with_groups(vec![GroupId(text(group))]);
+        self.routed(Route::GroupCoordinator(group), &request, |answer| {
+            let resource = || format!("group {group}");
+            let Some(told) = answer.groups.into_iter().next() else {
+                return Err(self.unanswered(DescribeGroupsRequest::API, group));
+            };
+            if told.error_code == GROUP_ID_NOT_FOUND {
+                return Ok(GroupDescription {
+                    state: "Dead".to_owned(),
+                    protocol_type: String::new(),
+                    members: Vec::new(),
+                });
+            }
+            self.check(
+                DescribeGroupsRequest::API,
+                resource,
+                told.error_code,
+                told.error_message.map(|m| m.to_string()),
+            )?;
+            Ok(GroupDescription {
+                state: told.group_state.to_string(),
+                protocol_type: told.protocol_type.to_string(),
+                members: told.members.iter().map(|m| format!("{} @ {}", &*m.client_id, &*m.client_host)).collect(),
+            })
+        })
+        .await
+    }
+
+    fn timeout_ms(&self) -> i32 {
+        i32::try_from(self.request_timeout().as_millis()).unwrap_or(i32::MAX)
+    }
+
+    fn unanswered(&self, api: &'static str, name: &str) -> crate::Error {
+        self.refused(api, name.to_owned(), UNKNOWN_SERVER_ERROR, Some("the answer leaves it out".to_owned()))
+    }
+
+    fn read_outcomes<'a>(
+        &self,
+        api: &'static str,
+        names: impl Iterator<Item = &'a String>,
+        mut told: HashMap<String, (i16, Option<String>)>,
+        outcomes: &mut Vec<(String, Result<()>)>,
+    ) {
+        for name in names {
+            let outcome = match told.remove(name) {
+                Some((code, message)) => self.check(api, || format!("topic {name}"), code, message),
+                None => Err(self.unanswered(api, name)),
+            };
+            outcomes.push((name.clone(), outcome));
+        }
+    }
+}
+
+/// UNKNOWN_SERVER_ERROR.
+const UNKNOWN_SERVER_ERROR: i16 = -1;
+
+fn creatable(topic: &NewTopic) -> CreatableTopic {
+    let config = |(name, value): &(String, String)| {
+        CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
+    };
+    CreatableTopic::default()
+        .with_name(TopicName(text(&topic.name)))
+        .with_num_partitions(topic.partitions)
+        .with_replication_factor(topic.replication_factor)
+        .with_configs(topic.configs.iter().map(config).collect())
+}
+
+/// Source codes of `DescribeConfigsResponse.ConfigSource`.
+fn config_entry(told: &DescribeConfigsResourceResult) -> ConfigEntry {
+    let source = match told.config_source {
+        1 => ConfigSource::Topic,
+        2 | 3 => ConfigSource::DynamicBroker,
+        4 => ConfigSource::StaticBroker,
+        5 => ConfigSource::Default,
+        _ => ConfigSource::Other,
+    };
+    ConfigEntry {
+        name: told.name.to_string(),
+        value: told.value.as_ref().map(|v| v.to_string()),
+        read_only: told.read_only,
+        sensitive: told.is_sensitive,
+        source,
+    }
+}

@@ -1,0 +1,52 @@
+//! A batch under a producer id of our own.
+
+use bytes::Bytes;
+
+use super::header::{CRC_AT, LENGTH_END, SUMMED_FROM};
+use super::{Batch, CorruptBatch, HEADER_LEN};
+
+/// The header under which a batch is produced to another cluster, and its records, which stay where they are.
+///
+/// The base offset becomes 0: any other makes the broker recompress (`LogValidator`, in-place assignment). The leader
+/// epoch becomes −1, the producer's fields those given: the source's own would collide with the target's. Everything
+/// else stays. The source's CRC is verified before the new one is summed, two passes over the bytes, so that what was
+/// corrupt on its way here is refused and not signed anew.
+///
+/// `base_sequence` is the sequence of the first record; the next batch's is [`sequence_after`] it and the record count.
+///
+/// # Errors
+/// [`CorruptBatch::Checksum`] for a corrupt batch, [`CorruptBatch::NotPassable`] for a transactional or control batch.
+pub fn rewrite_header(
+    batch: &Batch,
+    producer_id: i64,
+    producer_epoch: i16,
+    base_sequence: i32,
+) -> Result<([u8; HEADER_LEN], Bytes), CorruptBatch> {
+    let base_offset = batch.header().base_offset;
+    // The flags are believed only once the sum has vouched for them.
+    batch.verify()?;
+    if batch.header().is_control() {
+        return Err(CorruptBatch::NotPassable { base_offset, what: "a control batch" });
+    }
+    if batch.header().is_transactional() {
+        return Err(CorruptBatch::NotPassable { base_offset, what: "transactional" });
+    }
+    let mut header = [0; HEADER_LEN];
+    header.copy_from_slice(&batch.bytes()[..HEADER_LEN]);
+    header[..8].copy_from_slice(&0_i64.to_be_bytes());
+    header[LENGTH_END..16].copy_from_slice(&(-1_i32).to_be_bytes());
+    header[43..51].copy_from_slice(&producer_id.to_be_bytes());
+    header[51..53].copy_from_slice(&producer_epoch.to_be_bytes());
+    header[53..57].copy_from_slice(&base_sequence.to_be_bytes());
+    let payload = batch.payload();
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&header[SUMMED_FROM..]), &payload);
+    header[CRC_AT..SUMMED_FROM].copy_from_slice(&crc.to_be_bytes());
+    Ok((header, payload))
+}
+
+/// The sequence `count` records after `sequence`: 0 follows 2^31 − 1 (`DefaultRecordBatch.incrementSequence`).
+/// `sequence` is 0 or more.
+#[must_use]
+pub fn sequence_after(sequence: i32, count: i32) -> i32 {
+    sequence.wrapping_add(count) & i32::MAX
+}

@@ -1,0 +1,48 @@
+//! The requests this client sends: their Kafka names, the versions spoken and where the answer says "slow down".
+
+use kafka_protocol::{
+    messages::{
+        ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DescribeConfigsRequest,
+        DescribeGroupsRequest, DescribeProducersRequest, FetchRequest, FindCoordinatorRequest, InitProducerIdRequest,
+        ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest,
+    },
+    protocol::Request,
+};
+
+/// A request with what the connection must know about it.
+pub(crate) trait Call: Request {
+    /// Kafka's name, for errors.
+    const API: &'static str;
+    /// Lowest and highest version spoken. The lowest is what brokers of 2.1 offer at most: older ones are refused (KIP-896's floor).
+    const SPOKEN: (i16, i16);
+    /// `throttle_time_ms` of the response, 0 where it has none.
+    fn throttle_ms(response: &Self::Response) -> i32;
+}
+
+macro_rules! calls {
+    ($($request:ident $api:literal $low:literal..=$high:literal),+ $(,)?) => {$(
+        impl Call for $request {
+            const API: &'static str = $api;
+            const SPOKEN: (i16, i16) = ($low, $high);
+            fn throttle_ms(response: &Self::Response) -> i32 { response.throttle_time_ms }
+        }
+    )+};
+}
+
+calls! {
+    ApiVersionsRequest "ApiVersions" 0..=3,
+    MetadataRequest "Metadata" 7..=12,
+    FetchRequest "Fetch" 10..=17,
+    ListOffsetsRequest "ListOffsets" 4..=9,
+    OffsetForLeaderEpochRequest "OffsetForLeaderEpoch" 2..=4,
+    InitProducerIdRequest "InitProducerId" 1..=5,
+    DescribeProducersRequest "DescribeProducers" 0..=0,
+    CreateTopicsRequest "CreateTopics" 3..=7,
+    CreatePartitionsRequest "CreatePartitions" 1..=3,
+    DescribeConfigsRequest "DescribeConfigs" 2..=4,
+    DescribeGroupsRequest "DescribeGroups" 2..=5,
+    FindCoordinatorRequest "FindCoordinator" 2..=3,
+}
+
+/// Produce is framed by hand (its payload is not copied), so it stands beside the table: zstd needs 7, topic ids 13.
+pub(crate) const PRODUCE: (&str, i16, (i16, i16)) = ("Produce", 0, (7, 12));

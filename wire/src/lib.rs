@@ -1,0 +1,34 @@
+//! A small Kafka protocol client: connections, routing and retries, admin calls, and record batches as bytes. It knows nothing of mirroring.
+//!
+//! Start at [`Cluster`]. Brokers from Kafka 2.1 are supported; an older one is refused by name.
+
+mod admin;
+mod backoff;
+mod batch;
+mod call;
+mod cluster;
+mod connection;
+mod data;
+mod error;
+mod metadata;
+mod murmur2;
+mod produce_frame;
+mod small_topic;
+mod transport;
+mod types;
+
+pub use backoff::Backoff;
+pub use batch::{
+    Batch, BatchHeader, Batches, Codec, CorruptBatch, HEADER_LEN, LegacyMessage, Stored, TimestampType, rewrite_header,
+    sequence_after,
+};
+pub use cluster::{Cluster, ClusterConfig};
+pub use data::{ActiveProducer, EpochEnd, Fetch, FetchPartition, FetchedPartition, ProduceBatch, Produced, ProducerId};
+pub use error::{Error, Recovery, Result, code_name, recovery_of};
+pub use kafka_protocol::ResponseError;
+pub use metadata::Leader;
+pub use murmur2::partition_for_key;
+pub use types::{
+    ConfigEntry, ConfigSource, GroupDescription, NewTopic, OffsetSpec, PartitionMetadata, Record, TopicMetadata,
+    TopicPartition,
+};

@@ -1,0 +1,161 @@
+//! Reading and appending the records of small topics: the worker's own config, offset and status topics. Mirrored data never comes here.
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::records::{
+    Compression, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, Record as WireRecord,
+    RecordBatchDecoder, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
+};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::{
+    batch::{Batches, HEADER_LEN, Stored},
+    cluster::Cluster,
+    data::{Fetch, FetchPartition, ProduceBatch},
+    error::{Error, Result},
+    types::{OffsetSpec, Record, TopicPartition},
+};
+
+/// Far beyond what a small topic's records need.
+const MAX_BATCH_BYTES: usize = 100 * 1024 * 1024;
+/// Enough for a read to end of a topic of some MB in a few requests.
+const READ_BYTES: i32 = 4 * 1024 * 1024;
+
+impl Cluster {
+    /// All records from an offset up to the partition's end at the time of the call, and that end (the high watermark). A `from` below the
+    /// log start begins at the log start.
+    ///
+    /// # Errors
+    /// When the leader can't be read within the request timeout a request, or holds a batch that can't be decoded.
+    pub async fn read_records(&self, partition: &TopicPartition, from: i64) -> Result<(Vec<Record>, i64)> {
+        let bounds = [(partition.clone(), OffsetSpec::Earliest), (partition.clone(), OffsetSpec::Latest)];
+        // One answer per partition: the two bounds are asked for apart.
+        let start = self.single_offset(&bounds[..1]).await?;
+        let end = self.single_offset(&bounds[1..]).await?;
+        let mut position = from.max(start);
+        let mut records = Vec::new();
+        while position < end {
+            position = self.persist(|| self.read_step(partition, position)).await.map(|(mut read, next)| {
+                records.append(&mut read);
+                next
+            })?;
+        }
+        records.retain(|r| r.offset < end);
+        Ok((records, end))
+    }
+
+    async fn single_offset(&self, wanted: &[(TopicPartition, OffsetSpec)]) -> Result<i64> {
+        let mut outcome = self.list_offsets(wanted).await?;
+        outcome.pop().map_or(Ok(0), |(_, offset)| offset)
+    }
+
+    /// Records of one Fetch from `position` on, and where to go on.
+    async fn read_step(&self, partition: &TopicPartition, position: i64) -> Result<(Vec<Record>, i64)> {
+        self.topics(Some(std::slice::from_ref(&partition.topic))).await?;
+        let leader = self.leader_or_error(partition, "Fetch")?;
+        let wanted = FetchPartition {
+            partition: partition.clone(),
+            topic_id: leader.topic_id,
+            offset: position,
+            leader_epoch: leader.epoch,
+            max_bytes: READ_BYTES,
+        };
+        let fetch = Fetch {
+            max_wait: Duration::from_millis(500),
+            min_bytes: 1,
+            max_bytes: READ_BYTES,
+            partitions: vec![wanted],
+        };
+        let answer = self.fetch(leader.broker, &fetch).await?;
+        let Some(part) = answer.into_iter().find(|f| f.partition == *partition) else {
+            return Err(self.refused("Fetch", partition.to_string(), -1, None));
+        };
+        self.check("Fetch", || partition.to_string(), part.error, None)?;
+        let undecodable = |cause: String| Error::Malformed {
+            cluster: self.alias().to_owned(),
+            broker: format!("broker {}", leader.broker),
+            api: "Fetch",
+            cause: format!("{partition} from offset {position}: {cause}"),
+        };
+        let mut records = Vec::new();
+        let mut next = position;
+        for stored in Batches::new(part.records, MAX_BATCH_BYTES) {
+            let batch = match stored.map_err(|e| undecodable(e.to_string()))? {
+                Stored::Batch(batch) => batch,
+                Stored::Legacy(old) => return Err(undecodable(format!("message format {} is too old", old.magic))),
+            };
+            batch.verify().map_err(|e| undecodable(e.to_string()))?;
+            next = next.max(batch.header().next_offset());
+            if batch.header().is_control() {
+                continue;
+            }
+            let mut bytes = batch.bytes().clone();
+            let decoded = RecordBatchDecoder::decode(&mut bytes).map_err(|e| undecodable(e.to_string()))?;
+            records.extend(decoded.records.into_iter().filter(|r| r.offset >= position).map(|r| Record {
+                offset: r.offset,
+                timestamp: r.timestamp,
+                key: r.key,
+                value: r.value,
+            }));
+        }
+        Ok((records, next))
+    }
+
+    /// Appends key and value pairs (a value that is absent is a tombstone) as one batch with acks=all; returns the first one's offset.
+    /// At least once: an attempt whose answer was lost may be appended twice, which compacted topics do not mind.
+    ///
+    /// # Errors
+    /// When the leader does not take them within the request timeout.
+    pub async fn append_records(
+        &self,
+        partition: &TopicPartition,
+        records: &[(Option<Bytes>, Option<Bytes>)],
+    ) -> Result<i64> {
+        let batch = encode(records).map_err(|cause| Error::Malformed {
+            cluster: self.alias().to_owned(),
+            broker: partition.to_string(),
+            api: "Produce",
+            cause,
+        })?;
+        self.persist(|| async {
+            self.topics(Some(std::slice::from_ref(&partition.topic))).await?;
+            let leader = self.leader_or_error(partition, "Produce")?;
+            let mut header = [0; HEADER_LEN];
+            header.copy_from_slice(&batch[..HEADER_LEN]);
+            let produce = ProduceBatch { partition: partition.clone(), header, payload: batch.slice(HEADER_LEN..) };
+            let answer = self.produce(leader.broker, std::slice::from_ref(&produce)).await?;
+            let Some(part) = answer.into_iter().next() else {
+                return Err(self.refused("Produce", partition.to_string(), -1, None));
+            };
+            self.check("Produce", || partition.to_string(), part.error, part.message)?;
+            Ok(part.base_offset)
+        })
+        .await
+    }
+}
+
+/// One uncompressed batch, as a client without idempotence writes it.
+fn encode(records: &[(Option<Bytes>, Option<Bytes>)]) -> Result<Bytes, String> {
+    let now =
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
+    let record = |(offset, (key, value)): (usize, &(Option<Bytes>, Option<Bytes>))| WireRecord {
+        transactional: false,
+        control: false,
+        delete_horizon: false,
+        partition_leader_epoch: NO_PARTITION_LEADER_EPOCH,
+        producer_id: NO_PRODUCER_ID,
+        producer_epoch: NO_PRODUCER_EPOCH,
+        timestamp_type: TimestampType::Creation,
+        offset: i64::try_from(offset).unwrap_or(i64::MAX),
+        // The encoder wants sequences to run with the offsets; the first one, which the header shows, is "none".
+        sequence: i32::try_from(offset).unwrap_or(i32::MAX).saturating_add(NO_SEQUENCE),
+        timestamp: now,
+        key: key.clone(),
+        value: value.clone(),
+        headers: kafka_protocol::indexmap::IndexMap::new(),
+    };
+    let records: Vec<WireRecord> = records.iter().enumerate().map(record).collect();
+    let mut batch = BytesMut::new();
+    let options = RecordEncodeOptions { version: 2, compression: Compression::None };
+    RecordBatchEncoder::encode(&mut batch, records.iter(), &options).map_err(|e| e.to_string())?;
+    if batch.len() < HEADER_LEN { Err("no records given".to_owned()) } else { Ok(batch.freeze()) }
+}
