@@ -1,0 +1,118 @@
+//! Topics and their configurations.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, ConfigSource, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+    TopicResult,
+};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::Consumer;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::{DEADLINE, REQUEST_DEADLINE, blocking, config, consumer};
+use crate::wait::wait_until;
+
+fn admin(bootstrap: &str) -> Result<AdminClient<DefaultClientContext>> {
+    Ok(config(bootstrap).create()?)
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(DEADLINE)).operation_timeout(Some(DEADLINE))
+}
+
+fn only(mut results: Vec<TopicResult>, what: &str) -> Result<()> {
+    ensure!(results.len() == 1, "{what}: {} answers", results.len());
+    results.remove(0).map(|_| ()).map_err(|(topic, code)| anyhow::anyhow!("{what} {topic}: {code}"))
+}
+
+/// Creates a topic with topic configs (`("cleanup.policy", "compact")` …) and waits until all partitions have leaders.
+pub async fn create_topic(
+    bootstrap: &str,
+    topic: &str,
+    partitions: i32,
+    replication_factor: i32,
+    configs: &[(&str, &str)],
+) -> Result<()> {
+    let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(replication_factor));
+    for (key, value) in configs {
+        new = new.set(key, value);
+    }
+    only(admin(bootstrap)?.create_topics([&new], &options()).await?, "creating")?;
+    wait_for_topic(bootstrap, topic, partitions).await
+}
+
+/// Waits until a topic has at least this many partitions and each of them a leader.
+pub async fn wait_for_topic(bootstrap: &str, topic: &str, partitions: i32) -> Result<()> {
+    let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
+    wait_until(&format!("{partitions} partitions of {topic} with leaders"), DEADLINE, || {
+        let (bootstrap, topic) = (bootstrap.clone(), topic.clone());
+        blocking(move || {
+            let metadata = consumer(&config(&bootstrap))?.fetch_metadata(Some(&topic), REQUEST_DEADLINE)?;
+            let seen = metadata.topics().first().context("no answer for the topic")?;
+            let led = seen.partitions().iter().filter(|p| p.leader() >= 0).count();
+            ensure!(seen.error().is_none() && led >= partitions as usize, "{led} with leaders, {:?}", seen.error());
+            Ok(())
+        })
+    })
+    .await
+}
+
+/// Raises a topic's partition count to `total` and waits until all have leaders.
+pub async fn create_partitions(bootstrap: &str, topic: &str, total: i32) -> Result<()> {
+    let new = NewPartitions::new(topic, usize::try_from(total)?);
+    only(admin(bootstrap)?.create_partitions([&new], &options()).await?, "adding partitions to")?;
+    wait_for_topic(bootstrap, topic, total).await
+}
+
+/// Deletes a topic and waits until brokers no longer tell of it.
+pub async fn delete_topic(bootstrap: &str, topic: &str) -> Result<()> {
+    only(admin(bootstrap)?.delete_topics(&[topic], &options()).await?, "deleting")?;
+    let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
+    wait_until(&format!("{topic} to be gone"), DEADLINE, || {
+        let (bootstrap, topic) = (bootstrap.clone(), topic.clone());
+        blocking(move || {
+            // Asked for all topics: a metadata request that names one may create it.
+            let metadata = consumer(&config(&bootstrap))?.fetch_metadata(None, REQUEST_DEADLINE)?;
+            ensure!(metadata.topics().iter().all(|t| t.name() != topic), "it is still there");
+            Ok(())
+        })
+    })
+    .await
+}
+
+/// Deletes the records of a partition before `before` (an offset); gives the new log start offset.
+pub async fn delete_records(bootstrap: &str, topic: &str, partition: i32, before: i64) -> Result<i64> {
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(topic, partition, Offset::Offset(before))?;
+    let deleted = admin(bootstrap)?.delete_records(&offsets, &options()).await?;
+    let elements = deleted.elements();
+    let answer = elements.first().context("no answer for the partition")?;
+    answer.error().with_context(|| format!("deleting records of {topic}-{partition} before {before}"))?;
+    answer.offset().to_raw().context("no log start offset")
+}
+
+/// Sets a topic's configs. Those set before and not named here go back to their defaults (Kafka's AlterConfigs).
+pub async fn set_topic_configs(bootstrap: &str, topic: &str, configs: &[(&str, &str)]) -> Result<()> {
+    let mut alter = AlterConfig::new(ResourceSpecifier::Topic(topic));
+    for (key, value) in configs {
+        alter = alter.set(key, value);
+    }
+    for result in admin(bootstrap)?.alter_configs([&alter], &options()).await? {
+        result.map_err(|(_, code)| anyhow::anyhow!("setting configs of {topic}: {code}"))?;
+    }
+    Ok(())
+}
+
+/// The configs set on a topic itself, without defaults of any kind.
+pub async fn topic_configs(bootstrap: &str, topic: &str) -> Result<BTreeMap<String, String>> {
+    let described = admin(bootstrap)?.describe_configs([&ResourceSpecifier::Topic(topic)], &options()).await?;
+    let mut configs = BTreeMap::new();
+    for resource in described {
+        let resource = resource.map_err(|code| anyhow::anyhow!("describing {topic}: {code}"))?;
+        let own = resource.entries.into_iter().filter(|e| matches!(e.source, ConfigSource::DynamicTopic));
+        configs.extend(own.filter_map(|e| Some((e.name, e.value?))));
+    }
+    Ok(configs)
+}

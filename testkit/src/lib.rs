@@ -1,0 +1,37 @@
+//! Real Apache Kafka for tests and the demo: clusters, Connect with MirrorMaker 2, a proxy that does damage, and
+//! clients that share no code with what is tested. Nothing it starts outlives the process that started it.
+//!
+//! Needs Java 17, Maven (for the first run of a version) and `setpriv`; Linux only.
+
+mod clients;
+mod cluster;
+mod connect;
+mod environment;
+pub mod http;
+mod jars;
+mod java;
+mod pair;
+pub mod ports;
+pub mod process;
+pub mod proxy;
+mod scratch;
+pub mod supervisor;
+mod tools;
+mod wait;
+
+/// The errors of this crate, for tests whose package does not depend on it.
+pub use anyhow;
+pub use clients::{
+    Bulk, Codec, Isolation, Producing, Record, RecordView, TimestampKind, Watermarks, bulk_produce,
+    commit_group_offset, committed_group_offset, create_partitions, create_topic, delete_records, delete_topic,
+    produce, produce_with, read_all, read_all_with, set_topic_configs, topic_configs, wait_for_topic, watermarks,
+};
+pub use cluster::{Builder, Cluster};
+pub use connect::{Connect, MirrorMaker};
+pub use environment::{cache_dir, kafka_version, require, unique};
+pub use jars::fetch as fetch_jars;
+pub use java::{Java, Jvm, ToolOutput};
+pub use pair::{Pair, Shared, pair};
+pub use scratch::Scratch;
+pub use tools::Tools;
+pub use wait::{wait_until, wait_until_eq};

@@ -1,0 +1,26 @@
+//! What all tests share.
+
+use ::testkit::anyhow::Result;
+
+/// The bootstrap lists of the two clusters that all tests share.
+pub(crate) struct Pair {
+    pub(crate) source: String,
+    pub(crate) target: String,
+}
+
+pub(crate) async fn pair() -> Result<Pair> {
+    let pair = ::testkit::pair().await?;
+    Ok(Pair { source: pair.source.bootstrap.clone(), target: pair.target.bootstrap.clone() })
+}
+
+/// Shows the log of what runs in the test's own process where RUST_LOG asks for it.
+pub(crate) fn show_log() {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    // A second test of the process finds it set up already.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+}
+
+/// The addresses of a comma-separated bootstrap list.
+pub(crate) fn addresses(bootstrap: &str) -> Vec<String> {
+    bootstrap.split(',').map(str::to_owned).collect()
+}

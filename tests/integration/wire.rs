@@ -1,0 +1,197 @@
+//! The protocol client against a real broker.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ::testkit::{Codec, Record, anyhow::Result, create_topic, produce, unique};
+use ::wire::{
+    Batches, Cluster, ClusterConfig, ConfigSource, Error, Fetch, FetchPartition, NewTopic, OffsetSpec, ProduceBatch,
+    Recovery, ResponseError, Stored, TopicPartition, rewrite_header,
+};
+use bytes::Bytes;
+
+use crate::shared::pair;
+
+fn client(bootstrap: &str) -> Cluster {
+    Cluster::new(ClusterConfig::new("under-test", &crate::shared::addresses(bootstrap)))
+}
+
+async fn fetch_all(cluster: &Cluster, at: &TopicPartition) -> Result<Bytes> {
+    cluster.topics(Some(std::slice::from_ref(&at.topic))).await?;
+    let leader = cluster.leader(at).expect("a leader");
+    let wanted = FetchPartition {
+        partition: at.clone(),
+        topic_id: leader.topic_id,
+        offset: 0,
+        leader_epoch: leader.epoch,
+        max_bytes: 1 << 20,
+    };
+    let fetch = Fetch { max_wait: Duration::from_secs(5), min_bytes: 1, max_bytes: 1 << 20, partitions: vec![wanted] };
+    let mut answer = cluster.fetch(leader.broker, &fetch).await?;
+    let part = answer.pop().expect("one partition");
+    assert_eq!((part.error, &part.partition), (0, at));
+    Ok(part.records)
+}
+
+#[tokio::test]
+async fn topics_are_created_described_and_grown() -> Result<()> {
+    let cluster = client(&pair().await?.source);
+    let name = unique("wire-topics");
+    let new = NewTopic {
+        name: name.clone(),
+        partitions: 2,
+        replication_factor: -1,
+        configs: vec![("retention.ms".to_owned(), "12345".to_owned())],
+    };
+    let refused =
+        NewTopic { name: unique("wire-bad"), configs: vec![("no.such.key".to_owned(), "1".to_owned())], ..new.clone() };
+    let outcomes = cluster.create_topics(&[new.clone(), refused]).await?;
+    assert_eq!(outcomes[0], (name.clone(), Ok(())));
+    let error = outcomes[1].1.clone().expect_err("an unknown setting");
+    assert!(error.to_string().contains("INVALID_CONFIG") && error.to_string().contains("no.such.key"), "{error}");
+    let again = cluster.create_topics(&[new]).await?;
+    assert_eq!(again[0].1.clone().expect_err("it exists").response(), Some(ResponseError::TopicAlreadyExists));
+
+    let configs = cluster.describe_topic_configs(&[name.clone(), "no-such-topic".to_owned()]).await?;
+    let entries = configs[0].1.clone()?;
+    let retention = entries.iter().find(|e| e.name == "retention.ms").expect("retention.ms");
+    assert_eq!((retention.value.as_deref(), retention.source), (Some("12345"), ConfigSource::Topic));
+    assert!(entries.iter().any(|e| e.source == ConfigSource::Default));
+    assert_eq!(configs[1].1.clone().expect_err("missing").recovery(), Recovery::Refresh);
+
+    assert_eq!(cluster.create_partitions(&[(name.clone(), 5)]).await?, [(name.clone(), Ok(()))]);
+    ::testkit::wait_for_topic(&pair().await?.source, &name, 5).await?;
+    let topics = cluster.topics(Some(&[name, "no-such-topic".to_owned()])).await?;
+    assert_eq!(topics[0].partitions.len(), 5);
+    assert!(topics[0].id != 0 && topics[0].error == 0);
+    assert_eq!(topics[1].error, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn raw_batches_travel_and_a_resend_is_known() -> Result<()> {
+    let bootstrap = &pair().await?.source;
+    let (from, to) = (TopicPartition::new(unique("wire-from"), 0), TopicPartition::new(unique("wire-to"), 0));
+    for at in [&from, &to] {
+        create_topic(bootstrap, &at.topic, 1, 1, &[]).await?;
+    }
+    // Not older than the topic's retention.
+    let began = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+    let records: Vec<Record> = (0..50).map(|i| Record::new(format!("k{i}"), format!("v{i}")).at(began + i)).collect();
+    produce(bootstrap, &from.topic, 0, &records, Codec::Zstd).await?;
+    let cluster = client(bootstrap);
+    let fetched = fetch_all(&cluster, &from).await?;
+    let batches: Vec<_> = Batches::new(fetched, 1 << 20).collect::<Result<_, _>>()?;
+    let producer = cluster.init_producer_id().await?;
+    let mut sequence = 0;
+    cluster.topics(Some(std::slice::from_ref(&to.topic))).await?;
+    for stored in &batches {
+        let Stored::Batch(batch) = stored else { panic!("an old format") };
+        let (header, payload) = rewrite_header(batch, producer.id, producer.epoch, sequence)?;
+        let produce = ProduceBatch { partition: to.clone(), header, payload };
+        let leader = cluster.leader(&to).expect("a leader").broker;
+        let first = cluster.produce(leader, std::slice::from_ref(&produce)).await?;
+        let again = cluster.produce(leader, std::slice::from_ref(&produce)).await?;
+        assert_eq!((first[0].error, again[0].error), (0, 0));
+        assert_eq!(first[0].base_offset, again[0].base_offset, "the same bytes again are the same batch");
+        sequence += batch.header().record_count;
+    }
+    let (there, copied) =
+        (::testkit::read_all(bootstrap, &from.topic).await?, ::testkit::read_all(bootstrap, &to.topic).await?);
+    assert_eq!(there, copied);
+
+    let remembered = cluster.describe_producers(&to).await?;
+    assert_eq!((remembered[0].producer, remembered[0].last_sequence), (producer, sequence - 1));
+    let bounds = cluster.list_offsets(&[(to.clone(), OffsetSpec::Latest)]).await?;
+    assert_eq!(bounds, [(to.clone(), Ok(50))]);
+    let by_time = OffsetSpec::Timestamp(began + 10);
+    let timed = cluster.list_offsets(&[(from.clone(), by_time), (to.clone(), by_time)]).await?;
+    assert_eq!(timed, [(from.clone(), Ok(10)), (to.clone(), Ok(10))]);
+    let leader = cluster.leader(&to).expect("a leader");
+    assert_eq!(cluster.epoch_end(&to, leader.epoch).await?.end_offset, 50);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_gap_in_the_sequence_is_refused() -> Result<()> {
+    let bootstrap = &pair().await?.source;
+    let at = TopicPartition::new(unique("wire-gap"), 0);
+    create_topic(bootstrap, &at.topic, 1, 1, &[]).await?;
+    produce(bootstrap, &at.topic, 0, &[Record::value("v")], Codec::None).await?;
+    let cluster = client(bootstrap);
+    let stored = Batches::new(fetch_all(&cluster, &at).await?, 1 << 20).next().expect("a batch")?;
+    let Stored::Batch(batch) = stored else { panic!("an old format") };
+    let producer = cluster.init_producer_id().await?;
+    let leader = cluster.leader(&at).expect("a leader").broker;
+    let mut errors = Vec::new();
+    for sequence in [0, 7] {
+        let (header, payload) = rewrite_header(&batch, producer.id, producer.epoch, sequence)?;
+        let answer = cluster.produce(leader, &[ProduceBatch { partition: at.clone(), header, payload }]).await?;
+        errors.push(ResponseError::try_from_code(answer[0].error));
+    }
+    assert_eq!(errors, [None, Some(ResponseError::OutOfOrderSequenceNumber)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn small_topics_are_read_to_the_end() -> Result<()> {
+    let bootstrap = &pair().await?.target;
+    let at = TopicPartition::new(unique("wire-small"), 0);
+    create_topic(bootstrap, &at.topic, 1, 1, &[("cleanup.policy", "compact")]).await?;
+    let cluster = client(bootstrap);
+    assert_eq!(cluster.read_records(&at, 0).await?, (Vec::new(), 0));
+    let pair_of = |key: &str, value: Option<&str>| {
+        (Some(Bytes::copy_from_slice(key.as_bytes())), value.map(|v| Bytes::copy_from_slice(v.as_bytes())))
+    };
+    assert_eq!(cluster.append_records(&at, &[pair_of("a", Some("1")), pair_of("b", None)]).await?, 0);
+    // What a Java worker with a compressing producer writes is read as well.
+    produce(bootstrap, &at.topic, 0, &[Record::new("c", "3"), Record::new("d", "4")], Codec::Lz4).await?;
+    let (records, end) = cluster.read_records(&at, 1).await?;
+    let seen: Vec<_> = records.iter().map(|r| (r.offset, r.key.as_deref(), r.value.as_deref())).collect();
+    let expected: [(i64, Option<&[u8]>, Option<&[u8]>); 3] =
+        [(1, Some(b"b"), None), (2, Some(b"c"), Some(b"3")), (3, Some(b"d"), Some(b"4"))];
+    assert_eq!((seen.as_slice(), end), (expected.as_slice(), 4));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_unknown_group_is_dead_and_a_member_is_named() -> Result<()> {
+    let cluster = client(&pair().await?.target);
+    let group = cluster.describe_group(&unique("nobody")).await?;
+    assert_eq!((group.state.as_str(), group.members.len()), ("Dead", 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_bootstrap_list_is_tried_in_order() -> Result<()> {
+    let live = pair().await?.source.clone();
+    let free = ::testkit::ports::Port::reserve()?;
+    let cluster = Cluster::new(ClusterConfig::new("two", &[free.address(), live]));
+    assert!(!cluster.cluster_id().await?.is_empty());
+    let nobody = Cluster::new(ClusterConfig::new("nobody", &[free.address()]));
+    let error = nobody.cluster_id().await.expect_err("nobody listens");
+    let text = error.to_string();
+    assert!(
+        matches!(error, Error::Unreachable { .. }) && text.contains(&free.address()) && text.contains("refused"),
+        "{text}"
+    );
+    assert!(text.contains("nobody"), "{text}");
+    Ok(())
+}
+
+/// A listener that speaks something else: HTTP here. The message says what was expected.
+#[tokio::test]
+async fn a_listener_of_another_protocol_is_told_apart() -> Result<()> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?.to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 64];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    let error = client(&address).cluster_id().await.expect_err("not a broker");
+    assert!(error.to_string().contains("is this a Kafka listener"), "{error}");
+    Ok(())
+}
