@@ -1,1 +1,3 @@
 //! kmirror copies Apache Kafka topics from one cluster to another, continuously, and takes MirrorMaker 2's place.
+
+pub mod config;

@@ -1,0 +1,35 @@
+//! From properties and JSON to checked types.
+//!
+//! One registry ([`WORKER_KEYS`], [`SOURCE_CONNECTOR_KEYS`], [`MIRROR_SOURCE_KEYS`]) says what each key is; values are
+//! read by the rules of Kafka's `ConfigDef` and refused in its words, all errors at once. Unknown keys are tolerated, as
+//! Connect tolerates them; a hint tells of those that look misspelt or that MirrorMaker ignores too.
+//!
+//! No input or output but [`load_properties`].
+
+mod address;
+mod client;
+mod error;
+mod hints;
+mod java_regex;
+mod key;
+mod keys;
+mod plugin;
+mod properties;
+mod regex_list;
+mod source_connector;
+mod values;
+mod worker;
+
+pub use address::Listener;
+pub use client::{AutoOffsetReset, ClientSetting, IsolationLevel, Side, effective_client};
+pub use error::{ConfigError, ConfigErrors};
+pub use key::{Default, Importance, Key, Kind, Valid, Value};
+pub use keys::{
+    CLIENT_KEYS, ClientKey, ClientRole, MIRROR_SOURCE_KEYS, REPLICATION_POLICIES, SOURCE_CONNECTOR_KEYS, WORKER_KEYS,
+    mirror_source_keys,
+};
+pub use plugin::{ConnectorClass, Plugin, connector_class, plugins};
+pub use properties::{Properties, load_properties, read_properties};
+pub use regex_list::RegexList;
+pub use source_connector::{PolicySettings, SourceConnectorConfig};
+pub use worker::{OverridePolicy, StorageTopic, WorkerConfig};

@@ -1,0 +1,171 @@
+//! Keys of MirrorMaker's connectors (`MirrorConnectorConfig`, `MirrorSourceConfig`).
+
+use crate::config::key::{
+    Default::{Required, Value},
+    Importance::{High, Medium},
+    Key,
+    Kind::{Boolean, Class, Int, List, Long, Short, String},
+    Valid,
+};
+
+/// What `replication.policy.class` may name.
+pub const REPLICATION_POLICIES: &[&str] = &[
+    "org.apache.kafka.connect.mirror.DefaultReplicationPolicy",
+    "org.apache.kafka.connect.mirror.IdentityReplicationPolicy",
+    "com.amazonaws.kafka.samples.CustomMM2ReplicationPolicy",
+];
+
+const TOPIC_FILTER: &str = "org.apache.kafka.connect.mirror.DefaultTopicFilter";
+const CONFIG_PROPERTY_FILTER: &str = "org.apache.kafka.connect.mirror.DefaultConfigPropertyFilter";
+const FORWARDING_ADMIN: &str = "org.apache.kafka.clients.admin.ForwardingAdmin";
+
+/// Kafka 4.0's default (KIP-1074). Up to 3.9 every topic that ends in `.internal` or `-internal` was left out.
+const TOPICS_EXCLUDE: &str = r"mm2.*\.internal, .*\.replica, __.*";
+
+const CONFIG_PROPERTIES_EXCLUDE: &str = r"follower\.replication\.throttled\.replicas, leader\.replication\.throttled\.replicas, message\.timestamp\.difference\.max\.ms, message\.timestamp\.type, unclean\.leader\.election\.enable, min\.insync\.replicas";
+
+/// Keys of a MirrorSourceConnector beside the framework's: those common to MirrorMaker's connectors, then its own.
+/// Client settings come under `source.cluster.`, `target.cluster.`, `consumer.`, `producer.`, `admin.`, these with
+/// `source.` or `target.` before them, and `producer.override.`.
+pub const MIRROR_SOURCE_KEYS: &[Key] = &[
+    Key::new("enabled", Boolean, Value("true"), "Whether the connector does anything."),
+    Key::new(
+        "source.cluster.alias",
+        String,
+        Required,
+        "Name of the source cluster, in remote topic names and stored positions.",
+    )
+    .importance(High)
+    .valid(Valid::NonEmpty),
+    Key::new("target.cluster.alias", String, Value("target"), "Name of the target cluster.")
+        .importance(High)
+        .valid(Valid::NonEmpty),
+    Key::new("admin.timeout.ms", Long, Value("60000"), "Time one administrative step may take, ms.")
+        .valid(Valid::AtLeast(1)),
+    Key::new("replication.policy.class", Class, Value(REPLICATION_POLICIES[0]), "How remote topics are named.")
+        .valid(Valid::Classes(REPLICATION_POLICIES)),
+    Key::new("replication.policy.separator", String, Value("."), "Text between alias and topic in remote names."),
+    Key::new(
+        "replication.policy.internal.topic.separator.enabled",
+        Boolean,
+        Value("true"),
+        "Whether internal topics have that separator too, or dots.",
+    ),
+    Key::new("forwarding.admin.class", Class, Value(FORWARDING_ADMIN), "Client that makes and alters topics.")
+        .valid(Valid::Classes(&[FORWARDING_ADMIN])),
+    Key::new(
+        "metric.reporters",
+        List,
+        Value("org.apache.kafka.common.metrics.JmxReporter"),
+        "Java classes that report metrics.",
+    ),
+    Key::new("auto.include.jmx.reporter", Boolean, Value("true"), "Whether JmxReporter is added to them."),
+    Key::new(
+        "security.protocol",
+        String,
+        Value("PLAINTEXT"),
+        "Checked and not used: only prefixed keys reach a client.",
+    )
+    .importance(Medium)
+    .valid(Valid::OneOfIgnoringCase(super::client::SECURITY_PROTOCOLS)),
+    Key::new("metric.names.formats", List, Value("legacy"), "Formats of metric names (KIP-1280)."),
+    Key::new("topics", List, Value(".*"), "Topics to mirror: regular expressions, each for a whole name.")
+        .importance(High),
+    Key::new("topics.exclude", List, Value(TOPICS_EXCLUDE), "Topics not to mirror, though they match `topics`.")
+        .importance(High)
+        .alias("topics.blacklist"),
+    Key::new("topic.filter.class", Class, Value(TOPIC_FILTER), "Class that selects topics.")
+        .valid(Valid::Classes(&[TOPIC_FILTER])),
+    Key::new(
+        "config.property.filter.class",
+        Class,
+        Value(CONFIG_PROPERTY_FILTER),
+        "Class that selects topic settings.",
+    )
+    .valid(Valid::Classes(&[CONFIG_PROPERTY_FILTER])),
+    Key::new(
+        "config.properties.exclude",
+        List,
+        Value(CONFIG_PROPERTIES_EXCLUDE),
+        "Topic settings not to copy: regular expressions, each for a whole name.",
+    )
+    .importance(High)
+    .alias("config.properties.blacklist"),
+    Key::new(
+        "use.defaults.from",
+        String,
+        Value("target"),
+        "Whose defaults count where a source topic has none of its own: source or target.",
+    )
+    .valid(Valid::OneOf(&["source", "target"])),
+    Key::new(
+        "use.incremental.alter.configs",
+        String,
+        Value("requested"),
+        "How topic settings are changed (Kafka 3.5 to 3.9).",
+    )
+    .valid(Valid::OneOf(&["requested", "required", "never"])),
+    Key::new("consumer.poll.timeout.ms", Long, Value("1000"), "Time one poll may wait for records, ms.")
+        .valid(Valid::AtLeast(0)),
+    Key::new("refresh.topics.enabled", Boolean, Value("true"), "Whether new topics and partitions are looked for."),
+    Key::new("refresh.topics.interval.seconds", Long, Value("600"), "How often, seconds."),
+    Key::new("sync.topic.configs.enabled", Boolean, Value("true"), "Whether changes of topic settings are copied."),
+    Key::new("sync.topic.configs.interval.seconds", Long, Value("600"), "How often, seconds."),
+    Key::new("sync.topic.acls.enabled", Boolean, Value("true"), "Whether ACLs of topics are copied."),
+    Key::new("sync.topic.acls.interval.seconds", Long, Value("600"), "How often, seconds."),
+    Key::new(
+        "replication.factor",
+        Int,
+        Value("2"),
+        "Replication factor of the topics made on the target; -1 for the broker's default.",
+    )
+    .valid(Valid::BrokersChoiceOrUpTo(i16::MAX as i64)),
+    Key::new(
+        "offset-syncs.topic.replication.factor",
+        Short,
+        Value("3"),
+        "Replication factor of the offset syncs topic.",
+    )
+    .valid(Valid::BrokersChoiceOrUpTo(i16::MAX as i64)),
+    Key::new("offset-syncs.topic.location", String, Value("source"), "Cluster that holds the offset syncs topic.")
+        .valid(Valid::OneOf(&["source", "target"])),
+    Key::new("offset.lag.max", Long, Value("100"), "The most records a translated offset may lag behind.")
+        .valid(Valid::AtLeast(0)),
+    Key::new("emit.offset-syncs.enabled", Boolean, Value("true"), "Whether offset syncs are written."),
+    Key::new(
+        "heartbeats.replication.enabled",
+        Boolean,
+        Value("true"),
+        "Whether heartbeats topics are mirrored whatever `topics` says.",
+    ),
+    Key::new(
+        "add.source.alias.to.metrics",
+        Boolean,
+        Value("false"),
+        "Whether metrics carry the source's alias (Kafka 3.5 to 3.9).",
+    ),
+];
+
+/// Keys of MirrorMaker's other connectors and of its dedicated mode, which shared configurations set everywhere. They
+/// are not misspelt, only without effect here.
+pub(in crate::config) const OTHER_CONNECTORS_KEYS: &[&str] = &[
+    "checkpoints.topic.replication.factor",
+    "clusters",
+    "dedicated.mode.enable.internal.rest",
+    "emit.checkpoints.enabled",
+    "emit.checkpoints.interval.seconds",
+    "emit.heartbeats.enabled",
+    "emit.heartbeats.interval.seconds",
+    "group.filter.class",
+    "groups",
+    "groups.blacklist",
+    "groups.exclude",
+    "heartbeats.topic.replication.factor",
+    "refresh.groups.enabled",
+    "refresh.groups.interval.seconds",
+    "sync.group.offsets.enabled",
+    "sync.group.offsets.interval.seconds",
+];
+
+/// Keys the connector itself writes into its tasks' configurations.
+pub(in crate::config) const TASK_KEYS: &[&str] = &["task.assigned.partitions", "task.class", "task.index"];

@@ -1,0 +1,534 @@
+//! A MirrorSourceConnector's configuration, checked.
+
+use std::time::Duration;
+
+use super::{
+    AutoOffsetReset, ConfigError, ConfigErrors, IsolationLevel, Properties, RegexList, Side, WorkerConfig, address,
+    client::{auto_offset_reset, check_security_protocol, effective_client, isolation_level},
+    hints,
+    key::{full_class_name, parse_list},
+    keys::{ClientRole, REPLICATION_POLICIES, mirror_source_keys},
+    plugin,
+    values::Values,
+};
+
+/// How remote topics are named, as written: a policy reads its settings untrimmed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicySettings {
+    /// Full class name, one of [`REPLICATION_POLICIES`].
+    pub class: &'static str,
+    /// `replication.policy.separator`; absent where it is not set.
+    pub separator: Option<String>,
+    /// Whether internal topics have the separator too, or dots.
+    pub internal_topic_separator_enabled: bool,
+    /// `source.cluster.alias`, as written.
+    pub source_cluster_alias: String,
+}
+
+/// A MirrorSourceConnector's configuration.
+#[derive(Debug, Clone)]
+pub struct SourceConnectorConfig {
+    /// Name of the connector.
+    pub name: String,
+    /// The most tasks to make, at least 1.
+    pub tasks_max: usize,
+    /// Whether it does anything.
+    pub enabled: bool,
+    /// Name of the source cluster.
+    pub source_alias: String,
+    /// Name of the target cluster.
+    pub target_alias: String,
+    /// Addresses, `host:port`, of the source cluster.
+    pub source_bootstrap: Vec<String>,
+    /// Addresses, `host:port`, of the target cluster. Absent: the worker's cluster is the target and nothing is
+    /// compared.
+    pub target_bootstrap: Option<Vec<String>>,
+    /// Topics to mirror.
+    pub topics: RegexList,
+    /// Topics not to mirror.
+    pub topics_exclude: RegexList,
+    /// Topic settings not to copy.
+    pub config_properties_exclude: RegexList,
+    /// Whether settings that are defaults on the source are copied too.
+    pub use_defaults_from_source: bool,
+    /// Between two looks for new topics and partitions; absent for never.
+    pub refresh_topics: Option<Duration>,
+    /// Replication factor of topics to make; −1 for the broker's default.
+    pub replication_factor: i16,
+    /// Whether heartbeats topics are mirrored whatever the filter says.
+    pub heartbeats_replication: bool,
+    /// For one administrative step.
+    pub admin_timeout: Duration,
+    /// Where a partition without a stored position begins.
+    pub auto_offset_reset: AutoOffsetReset,
+    /// Which records of transactions are read.
+    pub isolation_level: IsolationLevel,
+    /// How remote topics are named.
+    pub policy: PolicySettings,
+    /// Sentences to log once: keys that are probably misspelt, and those MirrorMaker ignores too.
+    pub hints: Vec<String>,
+}
+
+impl SourceConnectorConfig {
+    /// Reads a connector's configuration, `name` included; `worker` says what a connector may override.
+    ///
+    /// # Errors
+    /// All that is wrong with it. Where `connector.class` names no connector that runs, that alone: nothing else can
+    /// be judged then.
+    pub fn parse(raw: &Properties, worker: &WorkerConfig) -> Result<Self, ConfigErrors> {
+        plugin::connector_class(raw)?;
+        let mut values = Values::read(mirror_source_keys(), raw);
+        let mut errors = std::mem::take(&mut values.errors);
+        check_overrides(raw, worker, &mut errors);
+        check_what_is_not_built(raw, &values, &mut errors);
+        check_security(raw, &mut errors);
+        check_offset_syncs(raw, &values, &mut errors);
+
+        let consumer = effective_client(raw, Side::Source, ClientRole::Consumer);
+        let target_admin = effective_client(raw, Side::Target, ClientRole::Admin);
+        let source_bootstrap = consumer
+            .get("bootstrap.servers")
+            .ok_or_else(|| ConfigError::missing("source.cluster.bootstrap.servers"))
+            .and_then(|written| address::bootstrap(&written.key, &parse_list(&written.value)));
+        let target_bootstrap = target_admin
+            .get("bootstrap.servers")
+            .map(|written| address::bootstrap(&written.key, &parse_list(&written.value)))
+            .transpose();
+        let auto_offset_reset = auto_offset_reset(&consumer);
+        let isolation_level = isolation_level(&consumer);
+        let policy = policy_settings(raw, &values);
+        errors.extend(source_bootstrap.as_ref().err().cloned());
+        errors.extend(target_bootstrap.as_ref().err().cloned());
+        errors.extend(auto_offset_reset.as_ref().err().cloned());
+        errors.extend(isolation_level.as_ref().err().cloned());
+        errors.extend(policy.as_ref().err().cloned());
+
+        let mut regex_list = |key: &str, alias: &str| {
+            let written = if raw.contains_key(key) || !raw.contains_key(alias) { key } else { alias };
+            RegexList::parse(written, values.list(key)).unwrap_or_else(|found| {
+                errors.extend(found);
+                RegexList::empty()
+            })
+        };
+        let topics = regex_list("topics", "topics");
+        let topics_exclude = regex_list("topics.exclude", "topics.blacklist");
+        let config_properties_exclude = regex_list("config.properties.exclude", "config.properties.blacklist");
+        let refresh_topics = interval("refresh.topics", &values, &mut errors);
+
+        let (Ok(source_bootstrap), Ok(target_bootstrap), Ok(auto_offset_reset), Ok(isolation_level), Ok(policy)) =
+            (source_bootstrap, target_bootstrap, auto_offset_reset, isolation_level, policy)
+        else {
+            return Err(ConfigErrors(errors));
+        };
+        let config = Self {
+            name: values.owned_text("name"),
+            tasks_max: values.number("tasks.max").unwrap_or(1),
+            enabled: values.boolean("enabled"),
+            source_alias: values.owned_text("source.cluster.alias"),
+            target_alias: values.owned_text("target.cluster.alias"),
+            source_bootstrap,
+            target_bootstrap,
+            topics,
+            topics_exclude,
+            config_properties_exclude,
+            use_defaults_from_source: values.text("use.defaults.from") == Some("source"),
+            refresh_topics,
+            replication_factor: values.number("replication.factor").unwrap_or(-1),
+            heartbeats_replication: values.boolean("heartbeats.replication.enabled"),
+            admin_timeout: values.millis("admin.timeout.ms"),
+            auto_offset_reset,
+            isolation_level,
+            policy,
+            hints: hints::connector_hints(raw),
+        };
+        ConfigErrors::or(errors, config)
+    }
+}
+
+/// # Errors
+/// An empty separator, or a class that is not known (which the registry has reported already).
+fn policy_settings(raw: &Properties, values: &Values) -> Result<PolicySettings, ConfigError> {
+    let separator = raw.get("replication.policy.separator").cloned();
+    if separator.as_deref() == Some("") {
+        let reason = "names that are joined with nothing cannot be taken apart again";
+        return Err(ConfigError::invalid("replication.policy.separator", "", reason));
+    }
+    let written = values.text("replication.policy.class").unwrap_or_default();
+    Ok(PolicySettings {
+        class: full_class_name(REPLICATION_POLICIES, written).unwrap_or(REPLICATION_POLICIES[0]),
+        separator,
+        internal_topic_separator_enabled: values.boolean("replication.policy.internal.topic.separator.enabled"),
+        source_cluster_alias: raw.get("source.cluster.alias").cloned().unwrap_or_default(),
+    })
+}
+
+/// `{subject}.interval.seconds`, unless `{subject}.enabled` is false. As in MirrorMaker's scheduler a negative interval
+/// means never.
+fn interval(subject: &str, values: &Values, errors: &mut Vec<ConfigError>) -> Option<Duration> {
+    let key = format!("{subject}.interval.seconds");
+    let seconds: i64 = values.number(&key).unwrap_or(-1);
+    if seconds == 0 {
+        errors.push(ConfigError::invalid(&key, "0", "Value must be at least 1, or negative for never"));
+    }
+    let seconds = u64::try_from(seconds).ok()?;
+    values.boolean(&format!("{subject}.enabled")).then(|| Duration::from_secs(seconds))
+}
+
+/// `connector.client.config.override.policy` of the worker, in Connect's words.
+fn check_overrides(raw: &Properties, worker: &WorkerConfig, errors: &mut Vec<ConfigError>) {
+    for key in raw.keys() {
+        let setting = ["producer.override.", "consumer.override.", "admin.override."]
+            .iter()
+            .find_map(|prefix| key.strip_prefix(prefix));
+        if let Some(setting) = setting
+            && !worker.override_policy.allows(setting)
+        {
+            errors.push(ConfigError {
+                key: key.clone(),
+                message: format!(
+                    "The '{}' policy does not allow '{setting}' to be overridden in the connector configuration.",
+                    worker.override_policy.name()
+                ),
+            });
+        }
+    }
+    let key = "producer.override.bootstrap.servers";
+    if let Some(written) = raw.get(key) {
+        match address::bootstrap(key, &parse_list(written)) {
+            Ok(addresses) if addresses != worker.bootstrap_servers => errors.push(ConfigError::invalid(
+                key,
+                written.trim(),
+                "not built yet: records go to the worker's own cluster, as bootstrap.servers of the worker names it",
+            )),
+            Ok(_) => {}
+            Err(error) => errors.push(error),
+        }
+    }
+}
+
+/// Refuses what would silently not hold.
+fn check_what_is_not_built(raw: &Properties, values: &Values, errors: &mut Vec<ConfigError>) {
+    let refused = [
+        ("transforms", !values.list("transforms").is_empty(), "transformations are not built yet"),
+        ("predicates", !values.list("predicates").is_empty(), "predicates are not built yet"),
+        (
+            "exactly.once.support",
+            values.text("exactly.once.support").is_some_and(|support| support.eq_ignore_ascii_case("required")),
+            "transactions are not built yet, so exactly-once cannot be promised; use requested",
+        ),
+        (
+            "offsets.storage.topic",
+            values.text("offsets.storage.topic").is_some(),
+            "not built yet: positions are kept in the worker's offset.storage.topic",
+        ),
+    ];
+    for (key, is_refused, reason) in refused {
+        if is_refused {
+            errors.push(ConfigError::invalid(key, raw.get(key).map_or("", |value| value.trim()), reason));
+        }
+    }
+}
+
+/// `security.protocol` of every client the connector makes, each named by the key it was written under.
+fn check_security(raw: &Properties, errors: &mut Vec<ConfigError>) {
+    let clients =
+        [(Side::Source, ClientRole::Consumer), (Side::Source, ClientRole::Admin), (Side::Target, ClientRole::Admin)];
+    for (side, role) in clients {
+        if let Some(written) = effective_client(raw, side, role).get("security.protocol") {
+            errors.extend(check_security_protocol(&written.key, &written.value).err());
+        }
+    }
+    let key = "producer.override.security.protocol";
+    if let Some(written) = raw.get(key) {
+        errors.extend(check_security_protocol(key, written).err());
+    }
+}
+
+/// `MirrorSourceConnector.validate`: who turns offset syncs off must not shape them.
+fn check_offset_syncs(raw: &Properties, values: &Values, errors: &mut Vec<ConfigError>) {
+    let shaped = raw.keys().find(|key| key.starts_with("offset-syncs-") || key.starts_with("offset-syncs.topic."));
+    if let Some(shaped) = shaped
+        && !values.boolean("emit.offset-syncs.enabled")
+    {
+        errors.push(ConfigError::invalid(
+            "emit.offset-syncs.enabled",
+            "false",
+            format_args!("offset syncs cannot be off while {shaped} is set"),
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::read_properties;
+
+    fn worker(more: &str) -> WorkerConfig {
+        let text = format!(
+            "group.id=g\nkey.converter=c\nvalue.converter=c\nconfig.storage.topic=c\noffset.storage.topic=o\n\
+             status.storage.topic=s\nbootstrap.servers=w:9092\n{more}"
+        );
+        WorkerConfig::parse(&read_properties(&text).unwrap()).unwrap()
+    }
+
+    /// A working configuration with lines more, or other ones.
+    fn parse(more: &str) -> Result<SourceConnectorConfig, ConfigErrors> {
+        let text = format!(
+            "name=mm2-msc\nconnector.class=MirrorSource\nsource.cluster.alias=A\n\
+             source.cluster.bootstrap.servers=a:9092\n{more}"
+        );
+        SourceConnectorConfig::parse(&read_properties(&text).unwrap(), &worker(""))
+    }
+
+    #[test]
+    fn defaults_are_mirrormakers() {
+        let config = parse("").unwrap();
+        assert_eq!((config.name.as_str(), config.tasks_max, config.enabled), ("mm2-msc", 1, true));
+        assert_eq!((config.source_alias.as_str(), config.target_alias.as_str()), ("A", "target"));
+        assert_eq!(config.source_bootstrap, ["a:9092"]);
+        assert_eq!(config.target_bootstrap, None);
+        assert!(config.topics.matches("anything"));
+        for topic in ["mm2-offset-syncs.b.internal", "a.replica", "__consumer_offsets"] {
+            assert!(config.topics_exclude.matches(topic), "{topic}");
+        }
+        assert!(!config.topics_exclude.matches("my.internal"), "the default of Kafka 4.0");
+        for setting in ["min.insync.replicas", "unclean.leader.election.enable", "message.timestamp.type"] {
+            assert!(config.config_properties_exclude.matches(setting), "{setting}");
+        }
+        assert!(!config.config_properties_exclude.matches("retention.ms"));
+        assert!(!config.use_defaults_from_source);
+        assert_eq!(config.refresh_topics, Some(Duration::from_secs(600)));
+        assert_eq!(config.replication_factor, 2);
+        assert!(config.heartbeats_replication);
+        assert_eq!(config.admin_timeout, Duration::from_secs(60));
+        assert_eq!(config.auto_offset_reset, AutoOffsetReset::Earliest);
+        assert_eq!(config.policy.class, "org.apache.kafka.connect.mirror.DefaultReplicationPolicy");
+        assert_eq!(config.policy.separator, None);
+        assert!(config.policy.internal_topic_separator_enabled);
+        assert_eq!(config.hints, Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_set_is_read() {
+        let config = parse(
+            "tasks.max= 4 \nenabled=False\ntarget.cluster.alias=B\ntarget.cluster.bootstrap.servers=b:1, c:2\ntopics=x,y\n\
+             topics.blacklist=y\nconfig.properties.exclude=\nuse.defaults.from=source\nrefresh.topics.enabled=false\n\
+             replication.factor=-1\nheartbeats.replication.enabled=false\nadmin.timeout.ms=5\n\
+             consumer.auto.offset.reset=latest\nconsumer.isolation.level=read_uncommitted\n\
+             replication.policy.class=CustomMM2ReplicationPolicy\n\
+             replication.policy.separator=\\ \nreplication.policy.internal.topic.separator.enabled=false\n",
+        )
+        .unwrap();
+        assert_eq!((config.tasks_max, config.enabled), (4, false));
+        assert_eq!(config.target_bootstrap, Some(vec!["b:1".to_owned(), "c:2".to_owned()]));
+        assert!(
+            config.topics.matches("y") && config.topics_exclude.matches("y") && !config.topics_exclude.matches("x")
+        );
+        assert!(!config.config_properties_exclude.matches("min.insync.replicas"));
+        assert!(config.use_defaults_from_source && !config.heartbeats_replication);
+        assert_eq!((config.refresh_topics, config.replication_factor), (None, -1));
+        assert_eq!(config.admin_timeout, Duration::from_millis(5));
+        assert_eq!(config.auto_offset_reset, AutoOffsetReset::Latest);
+        assert_eq!(config.isolation_level, IsolationLevel::ReadUncommitted);
+        assert_eq!(config.policy.class, "com.amazonaws.kafka.samples.CustomMM2ReplicationPolicy");
+        assert_eq!(config.policy.separator.as_deref(), Some(" "), "not trimmed");
+        assert!(!config.policy.internal_topic_separator_enabled);
+    }
+
+    #[test]
+    fn one_error_a_key() {
+        // (line, key, part of the message)
+        let table = [
+            ("name=", "name", "String may not be empty"),
+            ("tasks.max=abc", "tasks.max", "Invalid value abc for configuration tasks.max: Not a number of type INT"),
+            ("tasks.max=0", "tasks.max", "Invalid value 0 for configuration tasks.max: Value must be at least 1"),
+            ("enabled=maybe", "enabled", "Expected value to be either true or false"),
+            ("source.cluster.alias= ", "source.cluster.alias", "String must be non-empty"),
+            (
+                "source.cluster.bootstrap.servers=a",
+                "source.cluster.bootstrap.servers",
+                "a is not of the form host:port",
+            ),
+            ("source.consumer.bootstrap.servers=", "source.consumer.bootstrap.servers", "at least one address"),
+            ("target.cluster.bootstrap.servers=b:x", "target.cluster.bootstrap.servers", "b:x is not of the form"),
+            ("topics=a,(", "topics", "Invalid value ( for configuration topics: "),
+            ("topics.blacklist=(", "topics.blacklist", "Invalid value ( for configuration topics.blacklist: "),
+            ("use.defaults.from=me", "use.defaults.from", "String must be one of: source, target"),
+            ("offset-syncs.topic.location=x", "offset-syncs.topic.location", "String must be one of: source, target"),
+            ("refresh.topics.interval.seconds=0", "refresh.topics.interval.seconds", "at least 1"),
+            ("replication.factor=0", "replication.factor", "must be -1"),
+            ("replication.policy.class=x.Y", "replication.policy.class", "Class x.Y could not be found. There are: "),
+            ("replication.policy.separator=", "replication.policy.separator", "joined with nothing"),
+            ("topic.filter.class=x.Y", "topic.filter.class", "Class x.Y could not be found"),
+            ("forwarding.admin.class=x.Y", "forwarding.admin.class", "Class x.Y could not be found"),
+            ("security.protocol=tls", "security.protocol", "(case insensitive)"),
+            (
+                "source.cluster.security.protocol=SASL_SSL",
+                "source.cluster.security.protocol",
+                "not built yet: PLAINTEXT only",
+            ),
+            (
+                "target.cluster.security.protocol=ssl",
+                "target.cluster.security.protocol",
+                "not built yet: PLAINTEXT only",
+            ),
+            ("source.admin.security.protocol=SSL", "source.admin.security.protocol", "not built yet: PLAINTEXT only"),
+            (
+                "producer.override.security.protocol=SSL",
+                "producer.override.security.protocol",
+                "not built yet: PLAINTEXT only",
+            ),
+            (
+                "producer.override.bootstrap.servers=x:1",
+                "producer.override.bootstrap.servers",
+                "the worker's own cluster",
+            ),
+            ("transforms=a", "transforms", "not built yet"),
+            ("predicates=a", "predicates", "not built yet"),
+            ("exactly.once.support=required", "exactly.once.support", "not built yet"),
+            ("offsets.storage.topic=mine", "offsets.storage.topic", "not built yet"),
+            ("errors.tolerance=some", "errors.tolerance", "String must be one of: none, all"),
+            (
+                "consumer.auto.offset.reset=by_duration:P1D",
+                "consumer.auto.offset.reset",
+                "by_duration is not built yet",
+            ),
+            ("consumer.isolation.level=none", "consumer.isolation.level", "String must be one of: read_committed"),
+            (
+                "emit.offset-syncs.enabled=false\noffset-syncs.topic.location=target",
+                "emit.offset-syncs.enabled",
+                "offset-syncs.topic.location",
+            ),
+        ];
+        for (lines, key, part) in table {
+            let errors = parse(lines).expect_err(lines);
+            assert_eq!(errors.0.len(), 1, "{lines}: {errors}");
+            assert_eq!(errors.0[0].key, key, "{lines}");
+            assert!(errors.0[0].message.contains(part), "{lines}: {errors}");
+        }
+    }
+
+    #[test]
+    fn what_is_accepted_and_changes_nothing() {
+        for line in [
+            "errors.tolerance=all\nerrors.log.enable=true",
+            "exactly.once.support=requested",
+            "emit.offset-syncs.enabled=false",
+            "security.protocol=sasl_ssl",
+            "producer.override.bootstrap.servers=w:9092",
+            "transforms=",
+            "refresh.topics.interval.seconds=-1",
+            "some.unknown.key=1",
+            "use.incremental.alter.configs=never",
+        ] {
+            parse(line).unwrap_or_else(|errors| panic!("{line}: {errors}"));
+        }
+    }
+
+    #[test]
+    fn all_errors_at_once() {
+        let raw = read_properties(
+            "connector.class=MirrorSource\ntasks.max=x\ntopics=(\nconsumer.auto.offset.reset=y\nreplication.policy.class=z",
+        )
+        .unwrap();
+        let errors = SourceConnectorConfig::parse(&raw, &worker("")).unwrap_err();
+        let keys: Vec<&str> = errors.0.iter().map(|error| error.key.as_str()).collect();
+        for key in [
+            "name",
+            "tasks.max",
+            "source.cluster.alias",
+            "source.cluster.bootstrap.servers",
+            "topics",
+            "consumer.auto.offset.reset",
+            "replication.policy.class",
+        ] {
+            assert_eq!(keys.iter().filter(|found| **found == key).count(), 1, "{key}: {errors}");
+        }
+        assert_eq!(keys.len(), 7, "{errors}");
+        assert!(errors.connect_message().contains("the following 7 error(s):"));
+    }
+
+    #[test]
+    fn a_class_that_does_not_run_is_the_only_error() {
+        for class in ["MirrorCheckpointConnector", "org.x.Y"] {
+            let raw = Properties::from([("connector.class".to_owned(), class.to_owned())]);
+            let errors = SourceConnectorConfig::parse(&raw, &worker("")).unwrap_err();
+            assert_eq!(errors.0.len(), 1, "{errors}");
+            assert_eq!(errors.0[0].key, "connector.class");
+        }
+    }
+
+    #[test]
+    fn the_workers_override_policy_holds() {
+        let raw = read_properties(
+            "name=n\nconnector.class=MirrorSource\nsource.cluster.alias=A\nsource.cluster.bootstrap.servers=a:1\n\
+             producer.override.compression.type=gzip\nproducer.override.sasl.mechanism=PLAIN\n",
+        )
+        .unwrap();
+        let refused = |policy: &str| match SourceConnectorConfig::parse(
+            &raw,
+            &worker(&format!("connector.client.config.override.policy={policy}")),
+        ) {
+            Ok(_) => Vec::new(),
+            Err(errors) => errors.0.into_iter().map(|error| error.message).collect(),
+        };
+        assert_eq!(refused("All"), Vec::<String>::new());
+        assert_eq!(
+            refused("Principal"),
+            [
+                "The 'Principal' policy does not allow 'compression.type' to be overridden in the connector configuration."
+            ]
+        );
+        assert_eq!(refused("None").len(), 2);
+    }
+
+    #[test]
+    fn the_aws_samples_connector_is_taken_as_it_is() {
+        let raw = |more: &str| {
+            let mut text = String::from(
+                "name=mm2-msc\nconnector.class=org.apache.kafka.connect.mirror.MirrorSourceConnector\n\
+                 replication.policy.class=com.amazonaws.kafka.samples.CustomMM2ReplicationPolicy\n\
+                 clusters=msksource,mskdest\nsource.cluster.alias=msksource\ntarget.cluster.alias=mskdest\n\
+                 target.cluster.bootstrap.servers=t:9092\nsource.cluster.bootstrap.servers=s:9092\n\
+                 topics=^ExampleTopic[\\\\w]*\ntasks.max=4\n\
+                 key.converter=\\ org.apache.kafka.connect.converters.ByteArrayConverter\n\
+                 value.converter=org.apache.kafka.connect.converters.ByteArrayConverter\nreplication.factor=3\n\
+                 offset-syncs.topic.replication.factor=3\nsync.topic.acls.interval.seconds=600\n\
+                 sync.topic.configs.interval.seconds=600\nrefresh.topics.interval.seconds=300\n\
+                 refresh.groups.interval.seconds=20\nproducer.enable.idempotence=true\nconsumer.group.id=mm2-msc\n",
+            );
+            for prefix in ["source.cluster.", "target.cluster.", "producer.override."] {
+                for (setting, value) in [
+                    ("max.poll.records", "20000"),
+                    ("receive.buffer.bytes", "33554432"),
+                    ("send.buffer.bytes", "33554432"),
+                    ("max.partition.fetch.bytes", "33554432"),
+                    ("message.max.bytes", "37755000"),
+                    ("compression.type", "gzip"),
+                    ("max.request.size", "26214400"),
+                    ("buffer.memory", "524288000"),
+                    ("batch.size", "52428"),
+                ] {
+                    text.push_str(&format!("{prefix}{setting}={value}\n"));
+                }
+            }
+            text.push_str(more);
+            read_properties(&text).unwrap()
+        };
+        let plain = raw("");
+        assert!(plain["key.converter"].starts_with(' '));
+        let config = SourceConnectorConfig::parse(&plain, &worker("")).unwrap();
+        assert!(config.topics.matches("ExampleTopic1") && !config.topics.matches("Other"));
+        assert_eq!((config.tasks_max, config.replication_factor), (4, 3));
+        // One a key under the prefixes nobody reads, one for the producer's stray key, one for all overrides.
+        assert_eq!(config.hints.len(), 20, "{:#?}", config.hints);
+
+        let secured = raw("source.cluster.security.protocol=SASL_SSL\nsource.cluster.sasl.mechanism=SCRAM-SHA-512\n\
+             source.cluster.sasl.jaas.config= x required username=\"u\" password=\"secret\" ; \n\
+             target.cluster.security.protocol=SSL\ntarget.cluster.ssl.keystore.password=secret\n");
+        let errors = SourceConnectorConfig::parse(&secured, &worker("")).unwrap_err();
+        let keys: Vec<&str> = errors.0.iter().map(|error| error.key.as_str()).collect();
+        assert_eq!(keys, ["source.cluster.security.protocol", "target.cluster.security.protocol"]);
+        assert!(!errors.to_string().contains("secret"), "{errors}");
+    }
+}
