@@ -1,4 +1,5 @@
 //! kmirror copies Apache Kafka topics from one cluster to another, continuously, and takes MirrorMaker 2's place.
 
 pub mod config;
+pub mod flow;
 pub mod records;

@@ -1,6 +1,8 @@
 //! Tests over real brokers: one binary, so that they share what is costly to start.
 
+mod flow;
 mod layering;
 mod shared;
 mod testkit;
+mod trouble;
 mod wire;

@@ -1,0 +1,120 @@
+//! The data plane: fetch → plan → rewrite → produce → acknowledge.
+//!
+//! A [`Flow`] owns the source partitions of one task. A batch that needs no change inside is never decompressed: its 61 header bytes are
+//! rewritten and its payload moves as it came. [`partition`] decides, [`task`] acts.
+
+mod error;
+mod partition;
+mod plan;
+mod task;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::watch, task::JoinHandle};
+use wire::{Cluster, TopicPartition};
+
+pub use error::Stopped;
+
+/// In [`Flow::positions`]' store: the target has acknowledged nothing in this life of the flow.
+const NOTHING_ACKNOWLEDGED: i64 = -1;
+
+/// Where the copy of a partition begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At this source offset: one past the stored position.
+    At(i64),
+    /// At the source's log start.
+    Earliest,
+    /// With what is produced from now on.
+    Latest,
+}
+
+/// One partition to copy.
+#[derive(Debug, Clone)]
+pub struct FlowPartition {
+    /// Where it is read.
+    pub source: TopicPartition,
+    /// Where it is written.
+    pub target: TopicPartition,
+    /// Where it begins.
+    pub start: Start,
+}
+
+/// What one task copies.
+#[derive(Debug, Clone)]
+pub struct FlowSpec {
+    /// Names the flow in logs and client ids: `<source>-><target>|<connector>-<task>`.
+    pub name: String,
+    /// The cluster that is read.
+    pub source: Cluster,
+    /// The cluster that is written.
+    pub target: Cluster,
+    /// Its partitions; no source and no target partition occurs twice.
+    pub partitions: Vec<FlowPartition>,
+}
+
+/// How a flow fares.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FlowStatus {
+    /// Partitions, by their source names, that stopped and why. The others go on.
+    pub stopped: BTreeMap<TopicPartition, String>,
+}
+
+/// A running flow. Dropping it stops it at once; [`Flow::drain`] stops it in order.
+#[derive(Debug)]
+pub struct Flow {
+    partitions: Vec<TopicPartition>,
+    acknowledged: Arc<[AtomicI64]>,
+    status: watch::Receiver<FlowStatus>,
+    drain: watch::Sender<Option<Duration>>,
+    task: JoinHandle<()>,
+}
+
+impl Flow {
+    /// Starts to copy. Trouble with the clusters is retried without end and told in the log; what can't be retried stops a partition and
+    /// is told by [`Flow::status`].
+    #[must_use]
+    pub fn start(spec: FlowSpec) -> Self {
+        let partitions: Vec<TopicPartition> = spec.partitions.iter().map(|p| p.source.clone()).collect();
+        let acknowledged: Arc<[AtomicI64]> = partitions.iter().map(|_| AtomicI64::new(NOTHING_ACKNOWLEDGED)).collect();
+        let (status_sender, status) = watch::channel(FlowStatus::default());
+        let (drain, draining) = watch::channel(None);
+        let task = task::Task::new(spec, Arc::clone(&acknowledged), status_sender);
+        Self { partitions, acknowledged, status, drain, task: tokio::spawn(task.run(draining)) }
+    }
+
+    /// Per source partition the last source offset that the target acknowledged; absent where there is none in this life of the flow.
+    #[must_use]
+    pub fn positions(&self) -> BTreeMap<TopicPartition, i64> {
+        let offsets = self.acknowledged.iter().map(|offset| offset.load(Ordering::Acquire));
+        let known = self.partitions.iter().zip(offsets).filter(|(_, offset)| *offset != NOTHING_ACKNOWLEDGED);
+        known.map(|(partition, offset)| (partition.clone(), offset)).collect()
+    }
+
+    /// What has stopped, and its changes.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<FlowStatus> {
+        self.status.clone()
+    }
+
+    /// Stops fetching, waits at most `within` for answers to what was sent, and returns the positions.
+    pub async fn drain(mut self, within: Duration) -> BTreeMap<TopicPartition, i64> {
+        // The task may have ended already; then there is nothing to wait for.
+        let _ = self.drain.send(Some(within));
+        let _ = (&mut self.task).await;
+        self.positions()
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

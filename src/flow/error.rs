@@ -1,0 +1,103 @@
+//! Why a partition is no longer copied.
+
+use wire::{CorruptBatch, TopicPartition};
+
+use super::plan::{Drop, Reencode};
+
+/// A reason that only a person, or a later kmirror, can take away. It stops one partition; the others of the task go on. Offsets are the
+/// source's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Stopped {
+    /// A batch that this version can't copy without opening it.
+    #[error(
+        "{partition} of cluster {cluster}: the batch at offset {offset} {why}; this version copies only batches that pass whole"
+    )]
+    Unplanned {
+        /// The source's alias.
+        cluster: String,
+        /// Source partition.
+        partition: TopicPartition,
+        /// The batch's first offset.
+        offset: i64,
+        /// What stands in the way.
+        why: String,
+    },
+    /// The bytes are not what the source's producer wrote, however often they are fetched.
+    #[error("{partition} of cluster {cluster}: fetched {tries} times, and still {cause}")]
+    Corrupt {
+        /// The source's alias.
+        cluster: String,
+        /// Source partition.
+        partition: TopicPartition,
+        /// How often.
+        tries: u32,
+        /// What is wrong, with the batch's offset.
+        cause: CorruptBatch,
+    },
+    /// The source no longer has, or does not yet have, what is to be copied next.
+    #[error(
+        "{partition} of cluster {cluster}: next to copy is offset {position}, the log has {log_start} to {log_end}: {verdict}"
+    )]
+    OutOfRange {
+        /// The source's alias.
+        cluster: String,
+        /// Source partition.
+        partition: TopicPartition,
+        /// Next offset to copy.
+        position: i64,
+        /// First offset there.
+        log_start: i64,
+        /// One past the last offset there.
+        log_end: i64,
+        /// What that means, in words.
+        verdict: String,
+    },
+    /// The topic was deleted and made again: its offsets mean other records now.
+    #[error("{partition} of cluster {cluster}: the topic was deleted and made again (id {was:032x}, now {is:032x})")]
+    Recreated {
+        /// Alias of the cluster where that happened.
+        cluster: String,
+        /// Partition in that cluster.
+        partition: TopicPartition,
+        /// Topic id when the copy started.
+        was: u128,
+        /// Topic id now.
+        is: u128,
+    },
+    /// A broker refuses what can't be refused otherwise by trying again.
+    #[error("{operation} of {partition} at source offset {offset} refused by cluster {cluster}: {cause}")]
+    Refused {
+        /// Alias of the cluster that refuses.
+        cluster: String,
+        /// Partition in that cluster.
+        partition: TopicPartition,
+        /// The request's Kafka name.
+        operation: &'static str,
+        /// Source offset the request was about, −1 before the first.
+        offset: i64,
+        /// The broker's words.
+        cause: String,
+    },
+    /// The copy could not begin: its start offset or its producer id is refused.
+    #[error("{partition} can't be started: {cause}")]
+    Unprepared {
+        /// Source partition.
+        partition: TopicPartition,
+        /// Which cluster refuses what.
+        cause: wire::Error,
+    },
+}
+
+impl Stopped {
+    pub(crate) fn reencode(cluster: &str, partition: &TopicPartition, offset: i64, why: Reencode) -> Self {
+        Self::unplanned(cluster, partition, offset, why.to_string())
+    }
+
+    pub(crate) fn drop(cluster: &str, partition: &TopicPartition, offset: i64, why: Drop) -> Self {
+        Self::unplanned(cluster, partition, offset, why.to_string())
+    }
+
+    fn unplanned(cluster: &str, partition: &TopicPartition, offset: i64, why: String) -> Self {
+        Self::Unplanned { cluster: cluster.to_owned(), partition: partition.clone(), offset, why }
+    }
+}

@@ -1,0 +1,172 @@
+//! Over segment files of a real broker: a batch of 5 records at offset 0 and one of 3 at offset 5.
+
+use super::*;
+
+const PLAIN: &[u8] = include_bytes!("../../../wire/tests/golden/none.log");
+const TRANSACTIONS: &[u8] = include_bytes!("../../../wire/tests/golden/transactions.log");
+const COMPACTED: &[u8] = include_bytes!("../../../wire/tests/golden/compacted.log");
+const APPEND_TIME: &[u8] = include_bytes!("../../../wire/tests/golden/append-time.log");
+
+const NOT_LEADER: i16 = 6;
+const UNKNOWN_TOPIC: i16 = 3;
+const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
+const MESSAGE_TOO_LARGE: i16 = 10;
+const CORRUPT_MESSAGE: i16 = 2;
+
+fn started() -> Partition {
+    let mut partition = Partition::new(TopicPartition::new("t", 0), TopicPartition::new("a.t", 0));
+    partition.prepared(0, ProducerId { id: 7, epoch: 0 });
+    partition
+}
+
+fn fetched(partition: &mut Partition, log: &'static [u8]) -> Verdict {
+    assert!(partition.wants_fetch(Instant::now()));
+    partition.fetch_sent();
+    assert!(partition.fetch_done());
+    partition.fetched("a", Bytes::from_static(log))
+}
+
+fn base_sequence(batch: &ProduceBatch) -> i32 {
+    i32::from_be_bytes([batch.header[53], batch.header[54], batch.header[55], batch.header[56]])
+}
+
+#[test]
+fn batches_go_one_by_one_and_positions_follow_acknowledgements() {
+    let mut partition = started();
+    assert_eq!(fetched(&mut partition, PLAIN), Verdict::Wait);
+    assert_eq!(partition.position(), 8);
+    let now = Instant::now();
+    let first = partition.next_batch(now).expect("the first batch");
+    assert_eq!(base_sequence(&first), 0);
+    assert!(partition.next_batch(now).is_none(), "one unresolved batch at a time");
+    assert_eq!(partition.acknowledged(), Some(4));
+    assert_eq!(base_sequence(&partition.next_batch(now).expect("the second batch")), 5);
+    assert_eq!(partition.acknowledged(), Some(7));
+    assert_eq!(partition.acknowledged(), None, "nothing is acknowledged twice");
+    assert_eq!(partition.held_bytes(), 0);
+}
+
+#[test]
+fn an_unanswered_batch_is_sent_again_with_the_same_bytes() {
+    let mut partition = started();
+    fetched(&mut partition, PLAIN);
+    let now = Instant::now();
+    let first = partition.next_batch(now).expect("a batch");
+    partition.unanswered(now);
+    assert!(partition.next_batch(now).is_none(), "it waits first");
+    let again = partition.next_batch(now + Duration::from_secs(2)).expect("the batch again");
+    assert_eq!((first.header, first.payload), (again.header, again.payload));
+}
+
+#[test]
+fn a_fetch_that_no_longer_fits_brings_nothing() {
+    let mut partition = started();
+    fetched(&mut partition, PLAIN);
+    let now = Instant::now();
+    partition.next_batch(now).expect("a batch");
+    // Under way when the bytes are given back: what it brings lies beyond the new position.
+    partition.fetch_sent();
+    let later = now + GIVE_BACK_AFTER;
+    assert!(partition.give_back_if_stuck(later));
+    assert_eq!(partition.position(), 5);
+    assert!(!partition.fetch_done());
+    assert!(!partition.wants_fetch(later), "stuck: not fetched until the unresolved batch is taken");
+    assert_eq!(partition.acknowledged(), Some(4));
+    // Fetched again, the second batch has the sequence it had before.
+    fetched(&mut partition, PLAIN);
+    assert_eq!(base_sequence(&partition.next_batch(later).expect("the second batch")), 5);
+}
+
+#[test]
+fn what_can_not_pass_stops_behind_what_can() {
+    for (log, why) in [(TRANSACTIONS, "transaction"), (COMPACTED, "delete horizon"), (APPEND_TIME, "LogAppendTime")] {
+        let mut partition = started();
+        let mut verdict = fetched(&mut partition, log);
+        if verdict == Verdict::Wait {
+            verdict = fetched(&mut partition, log);
+        }
+        assert_eq!(verdict, Verdict::Stop, "{why}");
+        let text = partition.stopped().expect("a reason").to_string();
+        assert!(text.contains(why) || text.contains("gaps"), "{text}");
+        assert!(text.contains("t-0") && text.contains("cluster a"), "{text}");
+        assert!(!partition.wants_fetch(Instant::now()));
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_fetched_again_and_then_stops() {
+    let mut damaged = PLAIN.to_vec();
+    let last = damaged.len() - 1;
+    damaged[last] ^= 1;
+    let mut partition = started();
+    for tries in 1..=CORRUPT_TRIES {
+        partition.fetch_sent();
+        assert!(partition.fetch_done());
+        let verdict = partition.fetched("a", Bytes::from(damaged.clone()));
+        assert_eq!(partition.position(), 5, "the sound batch before it is kept, once");
+        assert_eq!(verdict == Verdict::Stop, tries == CORRUPT_TRIES);
+    }
+    let text = partition.stopped().expect("a reason").to_string();
+    assert!(text.contains("CRC") && text.contains("offset 5"), "{text}");
+    // Sound bytes at a later try are taken.
+    let mut partition = started();
+    partition.fetched("a", Bytes::from(damaged));
+    assert_eq!(fetched(&mut partition, PLAIN), Verdict::Wait);
+    assert_eq!(partition.position(), 8);
+}
+
+#[test]
+fn refusals() {
+    let now = Instant::now();
+    let after_grace = now + MISSING_GRACE;
+    for (code, at, expected) in [
+        (NOT_LEADER, now, Verdict::Refresh),
+        (UNKNOWN_TOPIC, now, Verdict::Refresh),
+        (UNKNOWN_TOPIC, after_grace, Verdict::Stop),
+        (TOPIC_AUTHORIZATION_FAILED, now, Verdict::Stop),
+        (MESSAGE_TOO_LARGE, now, Verdict::Stop),
+    ] {
+        let mut partition = started();
+        fetched(&mut partition, PLAIN);
+        partition.next_batch(now).expect("a batch");
+        partition.produce_refused("b", UNKNOWN_TOPIC, None, now);
+        assert_eq!(partition.produce_refused("b", code, Some("words"), at), expected, "{code}");
+        if expected == Verdict::Stop {
+            let text = partition.stopped().expect("a reason").to_string();
+            for named in ["Produce of a.t-0 at source offset 0", "cluster b", "words"] {
+                assert!(text.contains(named), "{named}: {text}");
+            }
+            assert_eq!(partition.held_bytes(), 0);
+        }
+    }
+    let mut denied = started();
+    assert_eq!(denied.fetch_refused("a", TOPIC_AUTHORIZATION_FAILED, now), Verdict::Stop);
+    let text = denied.stopped().expect("a reason").to_string();
+    assert!(text.contains("Fetch of t-0") && text.contains("TOPIC_AUTHORIZATION_FAILED"), "{text}");
+}
+
+/// Kafka calls it retriable, for bytes damaged on the way to the broker; those that stay damaged were so before.
+#[test]
+fn a_broker_that_goes_on_refusing_the_checksum_ends_the_tries() {
+    let mut partition = started();
+    fetched(&mut partition, PLAIN);
+    let now = Instant::now();
+    for tries in 1..=CORRUPT_TRIES {
+        partition.next_batch(now + Duration::from_secs(60) * tries).expect("a batch");
+        let verdict = partition.produce_refused("b", CORRUPT_MESSAGE, None, now);
+        assert_eq!(verdict == Verdict::Stop, tries == CORRUPT_TRIES, "{tries}");
+    }
+}
+
+#[test]
+fn trouble_at_one_end_does_not_hold_up_the_other() {
+    let mut partition = started();
+    fetched(&mut partition, PLAIN);
+    let now = Instant::now();
+    partition.next_batch(now).expect("a batch");
+    partition.fetch_failed(now);
+    assert!(!partition.wants_fetch(now));
+    assert!(partition.next_batch(now).is_none(), "the batch under way is not sent twice");
+    assert_eq!(partition.acknowledged(), Some(4));
+    assert!(partition.next_batch(now).is_some());
+}
