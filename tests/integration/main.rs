@@ -2,6 +2,7 @@
 
 mod flow;
 mod layering;
+mod mirror;
 mod shared;
 mod testkit;
 mod trouble;

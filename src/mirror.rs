@@ -1,0 +1,93 @@
+//! What is carried from one cluster to the other, and under which names.
+//!
+//! Decisions are pure: which topics ([`Selection`]), what to make or raise on the target (`topics`), which task gets
+//! which partition ([`split`]). [`SourceConnector`] acts on them.
+
+mod assignment;
+mod selection;
+mod source_connector;
+mod topics;
+
+pub use assignment::split;
+pub use selection::{MirroredTopic, Selected, Selection};
+pub use source_connector::SourceConnector;
+
+use std::time::Duration;
+
+/// Why a connector cannot run, or a step of it failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A call to a cluster failed.
+    #[error("{operation} failed: {cause}")]
+    Cluster {
+        /// What was to be done, such as `listing the topics`.
+        operation: &'static str,
+        /// The call's error; it names cluster, address and cause.
+        #[source]
+        cause: Box<wire::Error>,
+    },
+    /// A cluster took too long, over all addresses and retries.
+    #[error("{operation} failed: cluster {cluster} at {addresses} did not answer within {} ms", after.as_millis())]
+    Timeout {
+        /// What was to be done.
+        operation: &'static str,
+        /// Cluster alias.
+        cluster: String,
+        /// Its bootstrap addresses.
+        addresses: String,
+        /// The time that was allowed.
+        after: Duration,
+    },
+    /// `target.cluster.bootstrap.servers` and the worker's `bootstrap.servers` lead to two clusters. Records go to the
+    /// worker's, so the one the connector names would stay empty.
+    #[error(
+        "target.cluster.bootstrap.servers ({target_addresses}) is cluster {target_id}, but the worker writes to its own \
+         cluster {worker_id} ({worker_addresses}): run this connector on a worker attached to cluster {target_id}, or \
+         correct target.cluster.bootstrap.servers"
+    )]
+    WrongTarget {
+        /// What the connector names.
+        target_addresses: String,
+        /// Its cluster id.
+        target_id: String,
+        /// What the worker is attached to.
+        worker_addresses: String,
+        /// Its cluster id.
+        worker_id: String,
+    },
+    /// Source and target are one cluster and topics keep their names: each record would be copied behind itself for ever.
+    #[error(
+        "source.cluster.bootstrap.servers ({addresses}) is the worker's own cluster {id}, and {policy} keeps topic names: \
+         every topic would be copied onto itself"
+    )]
+    SameCluster {
+        /// The source's addresses.
+        addresses: String,
+        /// Cluster id of both.
+        id: String,
+        /// The replication policy's class.
+        policy: &'static str,
+    },
+    /// Another cluster answers at the source's addresses than when the connector started.
+    #[error("cluster {cluster} at {addresses} was {was} and is {is} now: restart the connector if that is meant")]
+    SourceChanged {
+        /// Cluster alias.
+        cluster: String,
+        /// Its bootstrap addresses.
+        addresses: String,
+        /// Cluster id at the start.
+        was: String,
+        /// Cluster id now.
+        is: String,
+    },
+    /// No replication policy can be made of the settings.
+    #[error("replication policy: {0}")]
+    Policy(String),
+}
+
+impl Error {
+    /// For `map_err`: a call that failed while doing `operation`.
+    fn during(operation: &'static str) -> impl FnOnce(wire::Error) -> Self {
+        move |cause| Self::Cluster { operation, cause: Box::new(cause) }
+    }
+}

@@ -1,0 +1,318 @@
+//! MirrorSourceConnector: reaches the clusters, keeps the target's topics, tells the tasks what to copy.
+
+use std::{collections::BTreeMap, future::Future, time::Duration};
+
+use tracing::{error, info, warn};
+use wire::{Cluster, ClusterConfig, TopicPartition};
+
+use super::{
+    Error, MirroredTopic, Selection, split,
+    topics::{self, Outcome, TopicRules},
+};
+use crate::{
+    config::{AutoOffsetReset, SourceConnectorConfig},
+    flow::{FlowPartition, FlowSpec, Start},
+};
+
+/// For reaching a cluster at the start, over all its addresses: a wrong address must show while the user is looking.
+const REACH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// MirrorSourceConnector: what is mirrored, and under which names.
+#[derive(Debug)]
+pub struct SourceConnector {
+    config: SourceConnectorConfig,
+    selection: Selection,
+    source: Cluster,
+    /// Cluster id of the source when the connector started; empty while the connector is disabled.
+    source_id: String,
+    target: Cluster,
+    failures: BTreeMap<String, String>,
+}
+
+impl SourceConnector {
+    /// Reaches the source and checks that `target.cluster.bootstrap.servers`, where it is given, is the worker's
+    /// cluster. A connector with `enabled=false` reaches nobody.
+    ///
+    /// # Errors
+    /// A cluster is not reached within about 10 s (the error names addresses and cause), or is another one than it must
+    /// be. All may pass: try again after a while.
+    pub async fn connect(config: SourceConnectorConfig, worker: &Cluster) -> Result<Self, Error> {
+        let selection = Selection::new(&config)?;
+        let client_id = format!("{}->{}|{}", config.source_alias, config.target_alias, config.name);
+        let source_config = cluster_config(&config.source_alias, &config.source_bootstrap, &client_id);
+        let mut connector = Self {
+            source: Cluster::new(source_config.clone()),
+            source_id: String::new(),
+            target: worker.clone(),
+            selection,
+            config,
+            failures: BTreeMap::new(),
+        };
+        if connector.config.enabled {
+            connector.source_id = connector.check_clusters(source_config, worker, &client_id).await?;
+        }
+        Ok(connector)
+    }
+
+    /// Asks all clusters for their ids at once and compares them; returns the source's.
+    async fn check_clusters(&self, source: ClusterConfig, worker: &Cluster, client_id: &str) -> Result<String, Error> {
+        let config = &self.config;
+        let source = probe(source);
+        let target = config
+            .target_bootstrap
+            .as_ref()
+            .filter(|addresses| addresses.join(",") != worker.addresses())
+            .map(|addresses| probe(cluster_config(&config.target_alias, addresses, client_id)));
+        let target_id = async {
+            match &target {
+                Some(target) => cluster_id("reaching the target", target).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let (source_id, worker_id, target_id) = tokio::join!(
+            cluster_id("reaching the source", &source),
+            cluster_id("reaching the worker's cluster", worker),
+            target_id,
+        );
+        let (source_id, worker_id) = (source_id?, worker_id?);
+        if let (Some(target), Some(target_id)) = (&target, target_id?)
+            && target_id != worker_id
+        {
+            return Err(Error::WrongTarget {
+                target_addresses: target.addresses(),
+                target_id,
+                worker_addresses: worker.addresses(),
+                worker_id,
+            });
+        }
+        if source_id == worker_id && self.selection.keeps_names() {
+            return Err(Error::SameCluster {
+                addresses: source.addresses(),
+                id: source_id,
+                policy: config.policy.class,
+            });
+        }
+        Ok(source_id)
+    }
+
+    /// Checks that the source answers and is the cluster it was: cheap, for the time between refreshes.
+    ///
+    /// # Errors
+    /// It does not answer within about 10 s, or another cluster answers at its addresses.
+    pub async fn check_source(&self) -> Result<(), Error> {
+        if !self.config.enabled {
+            return Ok(());
+        }
+        let id = cluster_id("reaching the source", &self.source).await?;
+        if id == self.source_id {
+            return Ok(());
+        }
+        Err(Error::SourceChanged {
+            cluster: self.config.source_alias.clone(),
+            addresses: self.source.addresses(),
+            was: self.source_id.clone(),
+            is: id,
+        })
+    }
+
+    /// One refresh: lists the source's topics, makes missing remote topics and partitions. Returns the source
+    /// partitions to mirror, by topic and number: those whose remote partition exists. The others are in
+    /// [`failures`](Self::failures) and tried again at the next refresh.
+    ///
+    /// # Errors
+    /// The clusters' topics could not be listed or altered at all; bounded by `admin.timeout.ms`.
+    pub async fn sync_topics(&mut self) -> Result<Vec<TopicPartition>, Error> {
+        if !self.config.enabled {
+            return Ok(Vec::new());
+        }
+        let limit = self.config.admin_timeout;
+        let listing = async { self.source.topics(None).await.map_err(Error::during("listing the source's topics")) };
+        let metadata = within(limit, "listing the source's topics", &self.source, listing).await?;
+        let selected = self.selection.select(&metadata);
+        for (topic, reason) in &selected.failures {
+            warn!(topic, "topic is not mirrored: {reason}");
+        }
+        let rules = TopicRules {
+            replication_factor: self.config.replication_factor,
+            config_exclude: self.config.config_properties_exclude.clone(),
+            use_defaults_from_source: self.config.use_defaults_from_source,
+        };
+        let syncing = topics::sync(&self.source, &self.target, &selected.topics, &rules);
+        let outcome = within(limit, "bringing the target's topics up to date", &self.target, syncing).await?;
+        let partitions = mirrored_partitions(&selected.topics, &outcome);
+        info!(
+            connector = self.config.name,
+            topics = selected.topics.len(),
+            partitions = partitions.len(),
+            "topics refreshed"
+        );
+        self.failures = outcome.failures;
+        self.failures.extend(selected.failures);
+        Ok(partitions)
+    }
+
+    /// Source topics that are not, or not fully, mirrored since the last refresh, with the reason.
+    #[must_use]
+    pub fn failures(&self) -> &BTreeMap<String, String> {
+        &self.failures
+    }
+
+    /// The connector's configuration.
+    #[must_use]
+    pub fn config(&self) -> &SourceConnectorConfig {
+        &self.config
+    }
+
+    /// The source cluster.
+    #[must_use]
+    pub fn source(&self) -> &Cluster {
+        &self.source
+    }
+
+    /// MirrorMaker's split: dealt round-robin over min(tasks.max, n) tasks.
+    #[must_use]
+    pub fn task_partitions(&self, partitions: &[TopicPartition]) -> Vec<Vec<TopicPartition>> {
+        split(partitions, self.config.tasks_max)
+    }
+
+    /// What a task copies, and from where. `positions` holds the last replicated source offset of each partition that
+    /// has one.
+    ///
+    /// With `auto.offset.reset=none` a partition without a position is left out and logged;
+    /// [`without_start`](Self::without_start) names those.
+    #[must_use]
+    pub fn flow_spec(
+        &self,
+        task: usize,
+        partitions: &[TopicPartition],
+        positions: &BTreeMap<TopicPartition, i64>,
+    ) -> FlowSpec {
+        let name = format!("{}-{task}", self.config.name);
+        for partition in self.without_start(partitions, positions) {
+            error!(task = name, %partition, "no stored position and auto.offset.reset=none: partition is not copied");
+        }
+        let partitions = partitions
+            .iter()
+            .filter_map(|partition| {
+                Some(FlowPartition {
+                    source: partition.clone(),
+                    target: TopicPartition::new(self.selection.remote_name(&partition.topic), partition.partition),
+                    start: start(positions.get(partition).copied(), self.config.auto_offset_reset)?,
+                })
+            })
+            .collect();
+        FlowSpec { name, source: self.source.clone(), target: self.target.clone(), partitions }
+    }
+
+    /// The partitions that have no stored position while `auto.offset.reset=none` forbids to choose one.
+    #[must_use]
+    pub fn without_start(
+        &self,
+        partitions: &[TopicPartition],
+        positions: &BTreeMap<TopicPartition, i64>,
+    ) -> Vec<TopicPartition> {
+        let has_start = |partition: &&TopicPartition| {
+            start(positions.get(*partition).copied(), self.config.auto_offset_reset).is_some()
+        };
+        partitions.iter().filter(|partition| !has_start(partition)).cloned().collect()
+    }
+}
+
+/// Where a partition begins: behind the last replicated offset, or as `auto.offset.reset` says. A negative position
+/// means none, as in `MirrorSourceTask`.
+fn start(position: Option<i64>, reset: AutoOffsetReset) -> Option<Start> {
+    match (position, reset) {
+        (Some(last), _) if (0..i64::MAX).contains(&last) => Some(Start::At(last + 1)),
+        (_, AutoOffsetReset::Earliest) => Some(Start::Earliest),
+        (_, AutoOffsetReset::Latest) => Some(Start::Latest),
+        (_, AutoOffsetReset::None) => None,
+    }
+}
+
+/// The source partitions whose remote partition exists, by topic and number.
+fn mirrored_partitions(topics: &[MirroredTopic], outcome: &Outcome) -> Vec<TopicPartition> {
+    let mut partitions: Vec<TopicPartition> = topics
+        .iter()
+        .flat_map(|topic| {
+            let on_target = outcome.partitions.get(&topic.remote).copied().unwrap_or(0);
+            (0..topic.partitions.min(on_target)).map(|partition| TopicPartition::new(topic.source.clone(), partition))
+        })
+        .collect();
+    partitions.sort();
+    partitions
+}
+
+fn cluster_config(alias: &str, bootstrap: &[String], client_id: &str) -> ClusterConfig {
+    let mut config = ClusterConfig::new(alias, bootstrap);
+    config.client_id = client_id.to_owned();
+    config
+}
+
+/// A cluster to ask once: all its addresses get their turn within [`REACH_TIMEOUT`], so that the error can tell what
+/// each said.
+fn probe(mut config: ClusterConfig) -> Cluster {
+    let addresses = u32::try_from(config.bootstrap.len()).unwrap_or(u32::MAX).max(1);
+    let each = (REACH_TIMEOUT * 9 / 10) / addresses;
+    config.connect_timeout = config.connect_timeout.min(each);
+    config.request_timeout = config.request_timeout.min(each);
+    Cluster::new(config)
+}
+
+async fn cluster_id(operation: &'static str, cluster: &Cluster) -> Result<String, Error> {
+    let asking = async { cluster.cluster_id().await.map_err(Error::during(operation)) };
+    within(REACH_TIMEOUT, operation, cluster, asking).await
+}
+
+async fn within<T>(
+    limit: Duration,
+    operation: &'static str,
+    cluster: &Cluster,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+        Err(Error::Timeout {
+            operation,
+            cluster: cluster.alias().to_owned(),
+            addresses: cluster.addresses(),
+            after: limit,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_begins_behind_its_position() {
+        // MirrorSourceTaskTest.testSeekBehaviorDuringStart
+        let table = [
+            (Some(0), AutoOffsetReset::Earliest, Some(Start::At(1))),
+            (Some(41), AutoOffsetReset::Latest, Some(Start::At(42))),
+            (Some(41), AutoOffsetReset::None, Some(Start::At(42))),
+            (Some(-1), AutoOffsetReset::Earliest, Some(Start::Earliest)),
+            (None, AutoOffsetReset::Earliest, Some(Start::Earliest)),
+            (None, AutoOffsetReset::Latest, Some(Start::Latest)),
+            (None, AutoOffsetReset::None, None),
+        ];
+        for (position, reset, expected) in table {
+            assert_eq!(start(position, reset), expected, "{position:?} {reset:?}");
+        }
+    }
+
+    #[test]
+    fn only_partitions_that_exist_on_the_target_are_copied() {
+        let topic = |source: &str, partitions| MirroredTopic {
+            source: source.to_owned(),
+            remote: format!("A.{source}"),
+            partitions,
+        };
+        let outcome = Outcome {
+            partitions: BTreeMap::from([("A.b".to_owned(), 2), ("A.a".to_owned(), 9), ("A.c".to_owned(), 1)]),
+            failures: BTreeMap::new(),
+        };
+        let topics = [topic("b", 2), topic("a", 1), topic("c", 3), topic("failed", 4)];
+        let names: Vec<String> = mirrored_partitions(&topics, &outcome).iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["a-0", "b-0", "b-1", "c-0"]);
+    }
+}
