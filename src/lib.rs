@@ -4,3 +4,4 @@ pub mod config;
 pub mod flow;
 pub mod mirror;
 pub mod records;
+pub mod worker;

@@ -1,0 +1,185 @@
+//! What the life cycle decides, as pure functions: time and randomness come in as parameters.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use wire::TopicPartition;
+
+use super::plugin::SOURCE_TASK;
+use crate::{config::Properties, records::State};
+
+/// A pause before the next attempt: doubles from `least` up to `most`, of which the upper half is random so that
+/// workers that failed together don't come back together. `random` is in 0..1.
+pub(super) fn backoff(failures: u32, least: Duration, most: Duration, random: f64) -> Duration {
+    let doubled = least.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1).min(20)));
+    let full = doubled.min(most);
+    full.mul_f64(0.5 + 0.5 * random.clamp(0.0, 1.0))
+}
+
+/// Whether something that is asked now and then still answers.
+#[derive(Debug, Clone)]
+pub(super) struct Reach {
+    last: Instant,
+    failure: Option<String>,
+}
+
+impl Reach {
+    /// Counts from `now`, as if it had just answered.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { last: now, failure: None }
+    }
+
+    /// It answered.
+    pub(super) fn answered(&mut self, now: Instant) {
+        self.last = now;
+        self.failure = None;
+    }
+
+    /// It did not, for this reason.
+    pub(super) fn failed(&mut self, cause: String) {
+        self.failure = Some(cause);
+    }
+
+    /// Why it must be called lost: it has failed to answer, and for longer than `patience`.
+    pub(super) fn lost(&self, now: Instant, patience: Duration) -> Option<&str> {
+        let silent = now.saturating_duration_since(self.last) > patience;
+        self.failure.as_deref().filter(|_| silent)
+    }
+}
+
+/// State and trace of a task: one stopped partition makes it FAILED, though the others go on.
+pub(super) fn task_state(partitions: usize, stopped: &BTreeMap<TopicPartition, String>) -> (State, Option<String>) {
+    if stopped.is_empty() {
+        return (State::Running, None);
+    }
+    let count = stopped.len();
+    let mut trace = format!("kmirror.PartitionsStopped: {count} of {partitions} partitions stopped");
+    for (partition, reason) in stopped {
+        trace.push_str(&format!("\n\t{partition}: {reason}"));
+    }
+    (State::Failed, Some(trace))
+}
+
+/// Task configurations as MirrorMaker's source connector makes them, and Connect completes: the connector's own, with
+/// class, number and partitions.
+pub(super) fn task_configs(connector: &Properties, split: &[Vec<TopicPartition>]) -> Vec<Properties> {
+    let config = |(index, partitions): (usize, &Vec<TopicPartition>)| {
+        let assigned: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+        let mut config = connector.clone();
+        config.insert("task.class".to_owned(), SOURCE_TASK.to_owned());
+        config.insert("task.index".to_owned(), index.to_string());
+        config.insert("task.assigned.partitions".to_owned(), assigned.join(","));
+        config
+    };
+    split.iter().enumerate().map(config).collect()
+}
+
+/// Which running tasks have to end: those that are asked for, that are too many, and whose configuration changed.
+pub(super) fn to_drain<'a>(
+    running: impl IntoIterator<Item = (u32, &'a Properties)>,
+    wanted: &[Properties],
+    asked: &BTreeSet<u32>,
+) -> Vec<u32> {
+    let ends = |task: u32, config: &Properties| {
+        let same = usize::try_from(task).ok().and_then(|n| wanted.get(n)).is_some_and(|w| w == config);
+        !same || asked.contains(&task)
+    };
+    running.into_iter().filter(|(task, config)| ends(*task, config)).map(|(task, _)| task).collect()
+}
+
+/// What a restart call chooses (KIP-745): `status` is the state of each.
+pub(super) fn restart_plan(
+    connector: State,
+    tasks: &[(u32, State)],
+    include_tasks: bool,
+    only_failed: bool,
+) -> (bool, BTreeSet<u32>) {
+    let chosen = |state: State| !only_failed || state == State::Failed;
+    let tasks = tasks.iter().filter(|(_, state)| include_tasks && chosen(*state)).map(|(task, _)| *task);
+    (chosen(connector), tasks.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tp(topic: &str, partition: i32) -> TopicPartition {
+        TopicPartition::new(topic, partition)
+    }
+
+    #[test]
+    fn backoff_grows_to_its_limit_and_is_spread() {
+        let pause =
+            |failures, random| backoff(failures, Duration::from_secs(1), Duration::from_secs(30), random).as_millis();
+        assert_eq!([pause(1, 1.0), pause(2, 1.0), pause(3, 1.0)], [1000, 2000, 4000]);
+        assert_eq!([pause(6, 1.0), pause(60, 1.0), pause(u32::MAX, 1.0)], [30_000; 3]);
+        assert_eq!([pause(1, 0.0), pause(2, 0.0), pause(60, 0.0)], [500, 1000, 15_000]);
+        assert_eq!(pause(0, 1.0), 1000);
+    }
+
+    #[test]
+    fn lost_needs_a_failure_and_time() {
+        let start = Instant::now();
+        let after = |s| start + Duration::from_secs(s);
+        let patience = Duration::from_secs(15);
+        let mut reach = Reach::new(start);
+        assert_eq!(reach.lost(after(100), patience), None);
+        reach.failed("refused".into());
+        assert_eq!(reach.lost(after(15), patience), None);
+        assert_eq!(reach.lost(after(16), patience), Some("refused"));
+        reach.answered(after(17));
+        assert_eq!(reach.lost(after(60), patience), None);
+    }
+
+    #[test]
+    fn one_stopped_partition_fails_its_task_by_name() {
+        let mut stopped = BTreeMap::new();
+        assert_eq!(task_state(4, &stopped), (State::Running, None));
+        stopped.insert(tp("orders", 2), "record too large".into());
+        stopped.insert(tp("orders", 0), "DATA_LOSS [0,7)".into());
+        let trace = "kmirror.PartitionsStopped: 2 of 4 partitions stopped\n\torders-0: DATA_LOSS [0,7)\n\torders-2: record too large";
+        assert_eq!(task_state(4, &stopped), (State::Failed, Some(trace.to_owned())));
+    }
+
+    #[test]
+    fn task_configs_are_mirror_makers() {
+        let connector: Properties = [("name".to_owned(), "mm2-msc".to_owned())].into();
+        let configs = task_configs(&connector, &[vec![tp("t1", 0), tp("t2", 3)], vec![tp("t1", 1)]]);
+        let expected: Properties = [
+            ("name", "mm2-msc"),
+            ("task.assigned.partitions", "t1-0,t2-3"),
+            ("task.class", "org.apache.kafka.connect.mirror.MirrorSourceTask"),
+            ("task.index", "0"),
+        ]
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .into();
+        assert_eq!(configs[0], expected);
+        assert_eq!((configs[1]["task.index"].as_str(), configs[1]["task.assigned.partitions"].as_str()), ("1", "t1-1"));
+        assert_eq!(configs.len(), 2);
+    }
+
+    #[test]
+    fn only_what_changed_is_drained() {
+        let configs = task_configs(&Properties::new(), &[vec![tp("t", 0)], vec![tp("t", 1)], vec![tp("t", 2)]]);
+        let running = || (0..).zip(&configs);
+        assert_eq!(to_drain(running(), &configs, &BTreeSet::new()), Vec::<u32>::new());
+        assert_eq!(to_drain(running(), &configs, &[1].into()), [1]);
+        assert_eq!(to_drain(running(), &configs[..1], &BTreeSet::new()), [1, 2]);
+        let other =
+            task_configs(&Properties::new(), &[vec![tp("t", 0)], vec![tp("t", 1), tp("t", 3)], vec![tp("t", 2)]]);
+        assert_eq!(to_drain(running(), &other, &BTreeSet::new()), [1]);
+    }
+
+    #[test]
+    fn restarts_choose_as_in_kip_745() {
+        use State::{Failed, Running};
+        let tasks = [(0, Running), (1, Failed)];
+        assert_eq!(restart_plan(Running, &tasks, false, false), (true, BTreeSet::new()));
+        assert_eq!(restart_plan(Running, &tasks, false, true), (false, BTreeSet::new()));
+        assert_eq!(restart_plan(Failed, &tasks, false, true), (true, BTreeSet::new()));
+        assert_eq!(restart_plan(Running, &tasks, true, false), (true, [0, 1].into()));
+        assert_eq!(restart_plan(Running, &tasks, true, true), (false, [1].into()));
+    }
+}

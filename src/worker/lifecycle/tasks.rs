@@ -1,0 +1,137 @@
+//! The tasks of a connector: made what they shall be, drained, shown, and their positions stored.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use wire::TopicPartition;
+
+use super::{Lifecycle, Phase};
+use crate::{
+    config::Properties,
+    records::{State, StatusKey, TaskId},
+    worker::{
+        decide::{task_configs, task_state, to_drain},
+        plugin::Task,
+    },
+};
+
+/// A task that runs, the configuration it runs with, and under which alias its positions are stored.
+pub(super) struct RunningTask {
+    config: Properties,
+    source_alias: String,
+    partitions: usize,
+    /// Partitions it was not started with, and why.
+    left_out: BTreeMap<TopicPartition, String>,
+    task: Box<dyn Task>,
+}
+
+impl Lifecycle {
+    /// Makes the tasks what the partitions found and the configuration want: all that change are drained first, so
+    /// that no partition is ever copied by two; then their positions are stored; then they start.
+    pub(super) async fn settle(&mut self) {
+        let split = match &self.connector {
+            Some(connector) => connector.task_partitions(&self.partitions),
+            None => Vec::new(),
+        };
+        let wanted = task_configs(&self.stored.config, &split);
+        let restarts = std::mem::take(&mut self.restarts);
+        let drained = to_drain(self.tasks.iter().map(|(n, t)| (*n, &t.config)), &wanted, &restarts);
+        if !drained.is_empty() {
+            self.drain(drained).await;
+            self.flush().await;
+        }
+        if self.stored.tasks != wanted {
+            if let Err(error) = self.context.stores.config.put_tasks(&self.name, &wanted).await {
+                self.attempt_failed(format!("kmirror.TasksNotStored: {error}"));
+                return;
+            }
+            self.stored.tasks.clone_from(&wanted);
+            tracing::info!(connector = self.name, "{} partitions in {} tasks", self.partitions.len(), wanted.len());
+        }
+        self.context.stores.status.forget_tasks(&self.name, u32::try_from(wanted.len()).unwrap_or(u32::MAX));
+        for ((number, partitions), config) in split.iter().enumerate().zip(wanted) {
+            self.start_task(number, partitions, config);
+        }
+        self.phase = Phase::Running;
+        self.schedule_refresh(Duration::MAX);
+        self.show(State::Running, None);
+        self.show_tasks();
+    }
+
+    fn start_task(&mut self, number: usize, partitions: &[TopicPartition], config: Properties) {
+        let (Ok(task), Some(connector), Some(source)) = (u32::try_from(number), &self.connector, &self.source) else {
+            return;
+        };
+        if self.tasks.contains_key(&task) {
+            return;
+        }
+        let mut positions = self.context.stores.offset.positions(&self.name, &source.alias);
+        positions.extend(self.unsaved.get(&source.alias).into_iter().flatten().map(|(p, offset)| (p.clone(), *offset)));
+        let left_out = connector.left_out(partitions, &positions);
+        let started = connector.start(number, partitions, &positions);
+        let mut status = started.status();
+        let wake = Arc::clone(&self.wake);
+        // Ends with the task, whose side of the channel goes with it.
+        tokio::spawn(async move {
+            while status.changed().await.is_ok() {
+                wake.notify_one();
+            }
+        });
+        let (source_alias, partitions) = (source.alias.clone(), partitions.len());
+        self.tasks.insert(task, RunningTask { config, source_alias, partitions, left_out, task: started });
+    }
+
+    /// Ends these tasks side by side and keeps what they got acknowledged.
+    pub(super) async fn drain(&mut self, tasks: Vec<u32>) {
+        let limit = self.context.timings.drain;
+        let ending = tasks.into_iter().filter_map(|n| self.tasks.remove(&n));
+        let drained = join_all(ending.map(async |running| (running.source_alias, running.task.drain(limit).await)));
+        for (alias, positions) in drained.await {
+            self.unsaved.entry(alias).or_default().extend(positions);
+        }
+    }
+
+    /// Stores what has changed since the last time (invariant B: only what the target acknowledged). What can't be
+    /// stored now is stored next time.
+    pub(super) async fn flush(&mut self) {
+        let mut all = self.unsaved.clone();
+        for running in self.tasks.values() {
+            all.entry(running.source_alias.clone()).or_default().extend(running.task.positions());
+        }
+        for (alias, positions) in all {
+            let stored = self.context.stores.offset.store(&self.name, &alias, &positions);
+            match tokio::time::timeout(self.context.timings.flush_timeout, stored).await {
+                Ok(Ok(0)) => {}
+                Ok(Ok(count)) => tracing::debug!(connector = self.name, "stored {count} positions"),
+                Ok(Err(error)) => {
+                    tracing::warn!(connector = self.name, "positions not stored, trying again later: {error}");
+                    continue;
+                }
+                Err(_) => {
+                    let limit = self.context.timings.flush_timeout.as_millis();
+                    tracing::warn!(connector = self.name, "positions not stored within {limit} ms, trying again later");
+                    continue;
+                }
+            }
+            self.unsaved.remove(&alias);
+        }
+    }
+
+    pub(super) fn show(&self, state: State, trace: Option<String>) {
+        self.context.stores.status.report(StatusKey::Connector(self.name.clone()), state, trace);
+    }
+
+    pub(super) fn show_task(&self, task: u32, state: State, trace: Option<String>) {
+        let key = StatusKey::Task(TaskId::new(self.name.as_str(), task));
+        self.context.stores.status.report(key, state, trace);
+    }
+
+    pub(super) fn show_tasks(&self) {
+        for (number, running) in &self.tasks {
+            let mut stopped = running.task.status().borrow().stopped.clone();
+            stopped.extend(running.left_out.clone());
+            let (state, trace) = task_state(running.partitions, &stopped);
+            self.show_task(*number, state, trace);
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! A herder without clusters: topics in memory, connectors that do as they are told.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+use wire::TopicPartition;
+
+use super::{
+    Worker,
+    config_store::ConfigStore,
+    herder::Herder,
+    lifecycle::{Context, Timings},
+    offset_store::OffsetStore,
+    plugin::{Connector, Opened, Plugin, Probe, Task},
+    status_store::StatusStore,
+    storage::Stores,
+    topic_log::{TopicLog, memory::MemoryBackend},
+};
+use crate::{
+    config::{ConfigError, ConfigErrors, OverridePolicy, Properties, StorageTopic, WorkerConfig},
+    flow::FlowStatus,
+};
+
+/// The clusters of a test: what they hold, and whether they answer.
+pub(crate) struct Clusters {
+    pub(in crate::worker) storage: Arc<MemoryBackend>,
+    /// Source partitions, and whether the source is there.
+    pub(crate) source: Mutex<Result<Vec<TopicPartition>, String>>,
+    /// Connections made so far.
+    pub(crate) connects: AtomicUsize,
+    /// Running tasks by what they copy, and those that ended, oldest first.
+    pub(crate) tasks: Mutex<BTreeMap<Vec<TopicPartition>, Arc<FakeTask>>>,
+    pub(crate) drained: Mutex<VecDeque<Vec<TopicPartition>>>,
+}
+
+/// A task's inside.
+pub(crate) struct FakeTask {
+    /// Positions it was started from.
+    pub(crate) from: BTreeMap<TopicPartition, i64>,
+    pub(crate) acknowledged: Mutex<BTreeMap<TopicPartition, i64>>,
+    pub(crate) status: watch::Sender<FlowStatus>,
+}
+
+pub(crate) fn tp(topic: &str, partition: i32) -> TopicPartition {
+    TopicPartition::new(topic, partition)
+}
+
+/// Timings for tests: nothing waits long.
+fn timings() -> Timings {
+    Timings {
+        attempt: Duration::from_millis(200),
+        probe: Duration::from_millis(20),
+        source_lost: Duration::from_millis(100),
+        retry: (Duration::from_millis(10), Duration::from_millis(50)),
+        flush: Duration::from_millis(20),
+        flush_timeout: Duration::from_secs(5),
+        drain: Duration::from_secs(5),
+    }
+}
+
+impl Clusters {
+    pub(crate) fn new(partitions: &[TopicPartition]) -> Arc<Self> {
+        Arc::new(Self {
+            storage: Arc::default(),
+            source: Mutex::new(Ok(partitions.to_vec())),
+            connects: AtomicUsize::new(0),
+            tasks: Mutex::default(),
+            drained: Mutex::default(),
+        })
+    }
+
+    /// Opens the stores as a worker that starts does.
+    pub(crate) async fn herder(self: &Arc<Self>) -> Arc<Herder> {
+        let open = async |kind, topic: &str, partitions| {
+            TopicLog::open(kind, topic, partitions, self.storage.clone()).await.unwrap()
+        };
+        let stores = Stores {
+            config: ConfigStore::open(open("config", "configs", 1).await).await.unwrap(),
+            offset: OffsetStore::open(open("offset", "offsets", 1).await).await.unwrap(),
+            status: Arc::new(StatusStore::open(open("status", "statuses", 1).await, "me:8083").await.unwrap()),
+        };
+        Herder::start(Context { stores, plugin: Box::new(FakePlugin(self.clone())), timings: timings() })
+    }
+
+    /// A worker that has started with these clusters.
+    pub(crate) async fn worker(self: &Arc<Self>) -> Worker {
+        let worker = unstarted_worker();
+        let started = super::Started { cluster_id: "kmirror-test-cluster".into(), herder: self.herder().await };
+        assert!(worker.started.set(started).is_ok());
+        worker.set_health(super::Health::Healthy);
+        worker
+    }
+
+    pub(crate) fn set_source(&self, source: Result<Vec<TopicPartition>, String>) {
+        *self.source.lock().unwrap() = source;
+    }
+
+    pub(crate) fn task(&self, partitions: &[TopicPartition]) -> Option<Arc<FakeTask>> {
+        self.tasks.lock().unwrap().get(partitions).cloned()
+    }
+
+    pub(crate) fn running(&self) -> Vec<Vec<TopicPartition>> {
+        self.tasks.lock().unwrap().keys().cloned().collect()
+    }
+
+    pub(crate) fn records(&self, topic: &str) -> Vec<(String, Option<String>)> {
+        self.storage.records(topic)
+    }
+
+    /// Appends what another worker would have written.
+    pub(crate) fn write(&self, topic: &str, key: &str, value: &str) {
+        self.storage.put(&tp(topic, 0), key, Some(value));
+    }
+
+    pub(crate) fn set_storage_down(&self, down: bool) {
+        self.storage.down.store(down, Ordering::Release);
+    }
+}
+
+impl Default for FakeTask {
+    fn default() -> Self {
+        Self { from: BTreeMap::new(), acknowledged: Mutex::default(), status: watch::Sender::default() }
+    }
+}
+
+pub(crate) fn unstarted_worker() -> Worker {
+    let topic =
+        |name: &str| StorageTopic { name: name.into(), partitions: 1, replication_factor: 1, configs: Vec::new() };
+    let config = WorkerConfig {
+        bootstrap_servers: vec!["127.0.0.1:9".into()],
+        group_id: "g".into(),
+        client_id: String::new(),
+        config_storage: topic("configs"),
+        offset_storage: topic("offsets"),
+        status_storage: topic("statuses"),
+        offset_flush_interval: Duration::from_secs(60),
+        offset_flush_timeout: Duration::from_secs(5),
+        task_shutdown_timeout: Duration::from_secs(5),
+        listeners: Vec::new(),
+        advertised_host: None,
+        advertised_port: None,
+        override_policy: OverridePolicy::All,
+        hints: Vec::new(),
+    };
+    Worker::new(config, "me:8083".into())
+}
+
+struct FakePlugin(Arc<Clusters>);
+
+/// Waits until `check` says what is awaited, and fails with what it saw last.
+pub(crate) async fn until<T: std::fmt::Debug>(what: &str, mut check: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        match check() {
+            Ok(value) => return value,
+            Err(seen) if std::time::Instant::now() > deadline => panic!("{what}: last seen {seen}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+impl Plugin for FakePlugin {
+    fn open(&self, config: &Properties) -> Result<Opened, ConfigErrors> {
+        let get = |key: &str| config.get(key).map(String::as_str);
+        let error = |key: &str, message: String| ConfigError { key: key.into(), message };
+        let mut errors = Vec::new();
+        if get("connector.class") != Some("MirrorSourceConnector") {
+            let class = get("connector.class").unwrap_or("null");
+            let text = format!("Failed to find any class that implements Connector and which name matches {class}");
+            return Err(ConfigErrors(vec![error("connector.class", text)]));
+        }
+        if get("tasks.max").is_some_and(|v| v.parse::<u32>().is_err()) {
+            let text = "Invalid value x for configuration tasks.max: Not a number of type INT";
+            errors.push(error("tasks.max", text.into()));
+        }
+        if get("source.cluster.alias").is_none() {
+            let text = "Missing required configuration \"source.cluster.alias\" which has no default value.";
+            errors.push(error("source.cluster.alias", text.into()));
+        }
+        if !errors.is_empty() {
+            return Err(ConfigErrors(errors));
+        }
+        let clusters = self.0.clone();
+        let tasks_max = get("tasks.max").map_or(1, |v| v.parse().unwrap());
+        let reset_none = get("consumer.auto.offset.reset") == Some("none");
+        Ok(Opened {
+            enabled: get("enabled") != Some("false"),
+            source_alias: get("source.cluster.alias").unwrap().into(),
+            refresh: Some(Duration::from_millis(20)),
+            hints: Vec::new(),
+            probe: Arc::new(FakeProbe(self.0.clone())),
+            connect: Box::pin(async move {
+                clusters.source.lock().unwrap().clone()?;
+                clusters.connects.fetch_add(1, Ordering::AcqRel);
+                Ok(Box::new(FakeConnector { clusters, tasks_max, reset_none }) as Box<dyn Connector>)
+            }),
+        })
+    }
+}
+
+struct FakeProbe(Arc<Clusters>);
+
+impl Probe for FakeProbe {
+    fn name(&self) -> String {
+        "cluster A at 127.0.0.1:9".into()
+    }
+
+    fn probe(&self) -> BoxFuture<'static, Result<(), String>> {
+        let answer = self.0.source.lock().unwrap().clone().map(|_| ());
+        Box::pin(async move { answer })
+    }
+}
+
+struct FakeConnector {
+    clusters: Arc<Clusters>,
+    tasks_max: usize,
+    reset_none: bool,
+}
+
+impl Connector for FakeConnector {
+    fn sync_topics(&mut self) -> BoxFuture<'_, Result<Vec<TopicPartition>, String>> {
+        Box::pin(async move { self.clusters.source.lock().unwrap().clone() })
+    }
+
+    fn task_partitions(&self, partitions: &[TopicPartition]) -> Vec<Vec<TopicPartition>> {
+        let mut split = vec![Vec::new(); self.tasks_max.min(partitions.len())];
+        let count = split.len();
+        for (n, partition) in partitions.iter().enumerate() {
+            split[n % count].push(partition.clone());
+        }
+        split
+    }
+
+    fn left_out(
+        &self,
+        partitions: &[TopicPartition],
+        positions: &BTreeMap<TopicPartition, i64>,
+    ) -> BTreeMap<TopicPartition, String> {
+        let unknown = partitions.iter().filter(|p| self.reset_none && !positions.contains_key(p));
+        unknown.map(|p| (p.clone(), "no position".to_owned())).collect()
+    }
+
+    fn start(
+        &self,
+        _task: usize,
+        partitions: &[TopicPartition],
+        positions: &BTreeMap<TopicPartition, i64>,
+    ) -> Box<dyn Task> {
+        let inside = Arc::new(FakeTask { from: positions.clone(), ..FakeTask::default() });
+        let mut tasks = self.clusters.tasks.lock().unwrap();
+        for partition in partitions {
+            let taken = tasks.keys().any(|running| running.contains(partition));
+            assert!(!taken, "{partition} is copied by two tasks");
+        }
+        tasks.insert(partitions.to_vec(), inside.clone());
+        Box::new(RunningFake { clusters: self.clusters.clone(), partitions: partitions.to_vec(), inside })
+    }
+}
+
+struct RunningFake {
+    clusters: Arc<Clusters>,
+    partitions: Vec<TopicPartition>,
+    inside: Arc<FakeTask>,
+}
+
+impl Task for RunningFake {
+    fn positions(&self) -> BTreeMap<TopicPartition, i64> {
+        self.inside.acknowledged.lock().unwrap().clone()
+    }
+
+    fn status(&self) -> watch::Receiver<FlowStatus> {
+        self.inside.status.subscribe()
+    }
+
+    fn drain(self: Box<Self>, _timeout: Duration) -> BoxFuture<'static, BTreeMap<TopicPartition, i64>> {
+        Box::pin(async move {
+            self.clusters.tasks.lock().unwrap().remove(&self.partitions);
+            self.clusters.drained.lock().unwrap().push_back(self.partitions.clone());
+            self.positions()
+        })
+    }
+}

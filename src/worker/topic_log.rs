@@ -1,0 +1,251 @@
+//! One of Connect's compacted topics as a log: read to the end, appended to, and applied in order.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::sync::Mutex;
+use wire::{Cluster, OffsetSpec, Record, TopicPartition};
+
+use super::Error;
+use crate::records::BadRecord;
+
+/// Key and value to append; a value of `None` is a tombstone.
+pub(super) type Pair = (Bytes, Option<Bytes>);
+
+/// What a log needs of a cluster.
+pub(super) trait Backend: Send + Sync {
+    /// Log start offsets of these partitions, in the order given.
+    fn earliest<'a>(&'a self, partitions: &'a [TopicPartition]) -> BoxFuture<'a, wire::Result<Vec<i64>>>;
+    /// Records in [from, end), and that end.
+    fn read<'a>(&'a self, from: &'a TopicPartition, offset: i64) -> BoxFuture<'a, wire::Result<(Vec<Record>, i64)>>;
+    /// Appends and returns the first record's offset.
+    fn append<'a>(&'a self, to: &'a TopicPartition, pairs: &'a [Pair]) -> BoxFuture<'a, wire::Result<i64>>;
+}
+
+impl Backend for Cluster {
+    fn earliest<'a>(&'a self, partitions: &'a [TopicPartition]) -> BoxFuture<'a, wire::Result<Vec<i64>>> {
+        Box::pin(async move {
+            let wanted: Vec<_> = partitions.iter().map(|p| (p.clone(), OffsetSpec::Earliest)).collect();
+            let mut answers: std::collections::BTreeMap<_, _> = self.list_offsets(&wanted).await?.into_iter().collect();
+            partitions.iter().map(|p| answers.remove(p).unwrap_or(Ok(0))).collect()
+        })
+    }
+
+    fn read<'a>(&'a self, from: &'a TopicPartition, offset: i64) -> BoxFuture<'a, wire::Result<(Vec<Record>, i64)>> {
+        Box::pin(self.read_records(from, offset))
+    }
+
+    fn append<'a>(&'a self, to: &'a TopicPartition, pairs: &'a [Pair]) -> BoxFuture<'a, wire::Result<i64>> {
+        Box::pin(async move {
+            let records: Vec<_> = pairs.iter().map(|(k, v)| (Some(k.clone()), v.clone())).collect();
+            self.append_records(to, &records).await
+        })
+    }
+}
+
+/// A storage topic. Writers take turns, so that what is applied has the log's own order.
+pub(super) struct TopicLog {
+    kind: &'static str,
+    topic: String,
+    backend: Arc<dyn Backend>,
+    /// Per partition the offset after the last record that was applied.
+    next: Mutex<Vec<i64>>,
+    partitions: i32,
+    /// An append without an answer may have happened: what is in memory may be behind.
+    stale: AtomicBool,
+}
+
+impl TopicLog {
+    /// Opens the log at its start; nothing has been read yet.
+    pub(super) async fn open(
+        kind: &'static str,
+        topic: &str,
+        partitions: i32,
+        backend: Arc<dyn Backend>,
+    ) -> Result<Self, Error> {
+        let all: Vec<_> = (0..partitions).map(|p| TopicPartition::new(topic, p)).collect();
+        let starts = backend.earliest(&all).await;
+        let next = starts.map_err(|cause| Error::Storage { kind, topic: topic.to_owned(), cause })?;
+        Ok(Self {
+            kind,
+            topic: topic.to_owned(),
+            backend,
+            next: Mutex::new(next),
+            partitions,
+            stale: AtomicBool::new(true),
+        })
+    }
+
+    /// An append failed, and the log has not been read since.
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale.load(Ordering::Acquire)
+    }
+
+    /// The partition Connect's producer picks for a key.
+    pub(super) fn partition_of(&self, key: &[u8]) -> i32 {
+        if self.partitions == 1 { 0 } else { wire::partition_for_key(key, self.partitions) }
+    }
+
+    /// Reads every partition to its end and applies what is new. A record that can't be used is named in the log,
+    /// once, and passed over.
+    pub(super) async fn catch_up(&self, mut apply: impl FnMut(&Record) -> Result<(), BadRecord>) -> Result<(), Error> {
+        let mut next = self.next.lock().await;
+        for (partition, next) in (0..).zip(next.iter_mut()) {
+            self.read_on(partition, next, &mut apply).await?;
+        }
+        self.stale.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Appends to one partition and, once the cluster has acknowledged, applies. Where another writer came in
+    /// between, its records are read and applied too, in the log's order.
+    pub(super) async fn append(
+        &self,
+        partition: i32,
+        pairs: Vec<Pair>,
+        mut apply: impl FnMut(&Record) -> Result<(), BadRecord>,
+    ) -> Result<(), Error> {
+        let mut all = self.next.lock().await;
+        let Some(next) = usize::try_from(partition).ok().and_then(|p| all.get_mut(p)) else {
+            return Err(Error::Internal(format!("topic {} has no partition {partition}", self.topic)));
+        };
+        let to = TopicPartition::new(self.topic.as_str(), partition);
+        // Set before, not after: the caller may give up waiting while the request is on its way.
+        let was_stale = self.stale.swap(true, Ordering::AcqRel);
+        let base = self.backend.append(&to, &pairs).await.map_err(|cause| self.storage(cause))?;
+        if base == *next && !was_stale {
+            let timestamp = now_ms();
+            for (offset, (key, value)) in (base..).zip(pairs) {
+                let record = Record { offset, timestamp, key: Some(key), value };
+                self.apply_one(partition, &record, &mut apply);
+                *next = offset + 1;
+            }
+        } else {
+            self.read_on(partition, next, &mut apply).await?;
+        }
+        self.stale.store(was_stale, Ordering::Release);
+        Ok(())
+    }
+
+    async fn read_on(
+        &self,
+        partition: i32,
+        next: &mut i64,
+        apply: &mut impl FnMut(&Record) -> Result<(), BadRecord>,
+    ) -> Result<(), Error> {
+        let from = TopicPartition::new(self.topic.as_str(), partition);
+        let (records, end) = self.backend.read(&from, *next).await.map_err(|cause| self.storage(cause))?;
+        for record in &records {
+            self.apply_one(partition, record, apply);
+        }
+        *next = end.max(*next);
+        Ok(())
+    }
+
+    fn apply_one(&self, partition: i32, record: &Record, apply: &mut impl FnMut(&Record) -> Result<(), BadRecord>) {
+        if let Err(error) = apply(record) {
+            tracing::error!(
+                topic = self.topic,
+                partition,
+                offset = record.offset,
+                "skipped a record of the {} topic {}-{partition} at offset {}: {error}",
+                self.kind,
+                self.topic,
+                record.offset
+            );
+        }
+    }
+
+    fn storage(&self, cause: wire::Error) -> Error {
+        Error::Storage { kind: self.kind, topic: self.topic.clone(), cause }
+    }
+}
+
+/// Wall clock, ms since the epoch: what the appended records carry, near enough.
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+pub(in crate::worker) mod memory {
+    //! A topic in memory that can be told to fail.
+
+    use std::{
+        collections::BTreeMap,
+        sync::{Mutex, atomic::AtomicBool},
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    pub(in crate::worker) struct MemoryBackend {
+        pub(in crate::worker) logs: Mutex<BTreeMap<TopicPartition, Vec<Record>>>,
+        pub(in crate::worker) down: AtomicBool,
+    }
+
+    impl MemoryBackend {
+        pub(in crate::worker) fn records(&self, topic: &str) -> Vec<(String, Option<String>)> {
+            let text = |b: &Bytes| String::from_utf8(b.to_vec()).unwrap();
+            let logs = self.logs.lock().unwrap();
+            let records = logs.iter().filter(|(p, _)| p.topic == topic).flat_map(|(_, records)| records);
+            records.map(|r| (text(r.key.as_ref().unwrap()), r.value.as_ref().map(text))).collect()
+        }
+
+        pub(in crate::worker) fn put(&self, partition: &TopicPartition, key: &str, value: Option<&str>) {
+            let mut logs = self.logs.lock().unwrap();
+            let log = logs.entry(partition.clone()).or_default();
+            let offset = i64::try_from(log.len()).unwrap();
+            let bytes = |s: &str| Bytes::from(s.to_owned());
+            log.push(Record { offset, timestamp: offset, key: Some(bytes(key)), value: value.map(bytes) });
+        }
+
+        fn check(&self) -> wire::Result<()> {
+            if self.down.load(Ordering::Acquire) {
+                return Err(wire::Error::Unreachable {
+                    cluster: "worker".into(),
+                    addresses: "127.0.0.1:9".into(),
+                    cause: "connection refused".into(),
+                });
+            }
+            Ok(())
+        }
+    }
+
+    impl Backend for MemoryBackend {
+        fn earliest<'a>(&'a self, partitions: &'a [TopicPartition]) -> BoxFuture<'a, wire::Result<Vec<i64>>> {
+            Box::pin(async move { self.check().map(|()| vec![0; partitions.len()]) })
+        }
+
+        fn read<'a>(
+            &'a self,
+            from: &'a TopicPartition,
+            offset: i64,
+        ) -> BoxFuture<'a, wire::Result<(Vec<Record>, i64)>> {
+            Box::pin(async move {
+                self.check()?;
+                let logs = self.logs.lock().unwrap();
+                let log = logs.get(from).cloned().unwrap_or_default();
+                let end = i64::try_from(log.len()).unwrap();
+                Ok((log.into_iter().filter(|r| r.offset >= offset).collect(), end))
+            })
+        }
+
+        fn append<'a>(&'a self, to: &'a TopicPartition, pairs: &'a [Pair]) -> BoxFuture<'a, wire::Result<i64>> {
+            Box::pin(async move {
+                self.check()?;
+                let mut logs = self.logs.lock().unwrap();
+                let log = logs.entry(to.clone()).or_default();
+                let base = i64::try_from(log.len()).unwrap();
+                for (offset, (key, value)) in (base..).zip(pairs) {
+                    log.push(Record { offset, timestamp: offset, key: Some(key.clone()), value: value.clone() });
+                }
+                Ok(base)
+            })
+        }
+    }
+}
