@@ -1,0 +1,288 @@
+//! The API over real sockets and a worker without clusters.
+
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::oneshot,
+};
+
+use super::*;
+use crate::worker::testing::{Clusters, tp, unstarted_worker, until};
+
+struct Server {
+    address: SocketAddr,
+    _stop: oneshot::Sender<()>,
+}
+
+struct Reply {
+    code: u16,
+    head: String,
+    body: String,
+}
+
+impl Reply {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
+    }
+
+    /// Code and message of Connect's error shape.
+    fn error(&self) -> (u16, String) {
+        let json = self.json();
+        let keys: Vec<_> = json.as_object().unwrap().keys().cloned().collect();
+        assert_eq!(keys, ["error_code", "message"]);
+        assert_eq!(json["error_code"], self.code);
+        assert!(self.head.contains("content-type: application/json"), "{}", self.head);
+        (self.code, json["message"].as_str().unwrap().to_owned())
+    }
+}
+
+impl Server {
+    async fn start(worker: Worker) -> Self {
+        let listeners = bind(&[Listener { host: Some("127.0.0.1".into()), port: 0 }]).await.unwrap();
+        let address = listeners[0].local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        tokio::spawn(serve(listeners, Arc::new(worker), async move { drop(stopped.await) }));
+        Self { address, _stop: stop }
+    }
+
+    async fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Reply {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nHost: kmirror:8083\r\nConnection: close\r\n{headers}{length}\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // The server may answer, and close, before it has read a body that is too large.
+        let _ = stream.write_all(body).await;
+        let mut bytes = Vec::new();
+        let _ = stream.read_to_end(&mut bytes).await;
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer but {text:?}"));
+        let code = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Reply { code, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+
+    async fn call(&self, method: &str, path: &str, body: &str) -> Reply {
+        let headers = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
+        self.send(method, path, headers, body.as_bytes()).await
+    }
+
+    async fn get(&self, path: &str) -> Reply {
+        self.call("GET", path, "").await
+    }
+
+    async fn until_status(&self, expected: &Value) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            let reply = self.get("/connectors/c/status").await;
+            if reply.code == 200 && reply.json() == *expected {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "last seen {}", reply.body);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+const CONFIG: &str = r#"{"connector.class":"MirrorSourceConnector","source.cluster.alias":" A","tasks.max":1}"#;
+
+async fn started() -> (Arc<Clusters>, Server) {
+    let clusters = Clusters::new(&[tp("t", 0), tp("t", 1)]);
+    let server = Server::start(clusters.worker().await).await;
+    (clusters, server)
+}
+
+fn running() -> Value {
+    json!({
+        "name": "c",
+        "connector": {"state": "RUNNING", "worker_id": "me:8083"},
+        "tasks": [{"id": 0, "state": "RUNNING", "worker_id": "me:8083"}],
+        "type": "source",
+    })
+}
+
+#[tokio::test]
+async fn a_connector_from_put_to_delete() {
+    let (_clusters, server) = started().await;
+    let put = server.call("PUT", "/connectors/c/config", CONFIG).await;
+    assert_eq!(put.code, 201);
+    assert!(put.head.contains("location: http://kmirror:8083/connectors/c\r\n"), "{}", put.head);
+    let info = r#"{"name":"c","config":{"connector.class":"MirrorSourceConnector","name":"c","source.cluster.alias":" A","tasks.max":"1"},"tasks":[],"type":"source"}"#;
+    assert_eq!(put.body, info);
+    server.until_status(&running()).await;
+    let status = server.get("/connectors/c/status").await;
+    let text = r#"{"name":"c","connector":{"state":"RUNNING","worker_id":"me:8083"},"tasks":[{"id":0,"state":"RUNNING","worker_id":"me:8083"}],"type":"source"}"#;
+    assert_eq!(status.body, text);
+    assert_eq!(server.get("/connectors").await.body, r#"["c"]"#);
+    let with_task = info.replace(r#""tasks":[]"#, r#""tasks":[{"connector":"c","task":0}]"#);
+    assert_eq!(server.get("/connectors/c").await.body, with_task);
+    assert_eq!(server.get("/connectors/c/config").await.json()["source.cluster.alias"], " A");
+    let tasks = server.get("/connectors/c/tasks/").await.json();
+    assert_eq!(tasks[0]["id"], json!({"connector": "c", "task": 0}));
+    assert_eq!(tasks[0]["config"]["task.assigned.partitions"], "t-0,t-1");
+    assert_eq!(
+        server.get("/connectors/c/tasks/0/status").await.body,
+        r#"{"id":0,"state":"RUNNING","worker_id":"me:8083"}"#
+    );
+    let again = server.call("PUT", "/connectors/c/config", CONFIG).await;
+    assert_eq!((again.code, again.body.as_str()), (200, with_task.as_str()));
+    assert!(!again.head.contains("location:"));
+
+    let deleted = server.call("DELETE", "/connectors/c", "").await;
+    assert_eq!((deleted.code, deleted.body.as_str()), (204, ""));
+    assert_eq!(server.get("/connectors").await.body, "[]");
+    assert_eq!(server.call("DELETE", "/connectors/c", "").await.error(), (404, "Connector c not found".into()));
+}
+
+#[tokio::test]
+async fn post_creates_once_in_the_state_asked_for() {
+    let (clusters, server) = started().await;
+    let body = format!(r#"{{"name":" a b/c ","config":{CONFIG},"initial_state":"stopped"}}"#);
+    let post = server.call("POST", "/connectors", &body).await;
+    assert_eq!(post.code, 201, "{}", post.body);
+    assert!(post.head.contains("location: http://kmirror:8083/connectors/a%20b%2fc\r\n"), "{}", post.head);
+    let reply = server.call("POST", "/connectors", &body).await;
+    assert_eq!(reply.error(), (409, "Connector a b/c already exists".into()));
+    assert_eq!(server.get("/connectors/a%20b%2Fc").await.json()["name"], "a b/c");
+    until("it is stopped", || match clusters.records("statuses").last() {
+        Some((key, Some(value))) if key == "status-connector-a b/c" && value.contains("STOPPED") => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    assert_eq!(clusters.running().len(), 0);
+}
+
+#[tokio::test]
+async fn expanded_lists() {
+    let (_clusters, server) = started().await;
+    server.call("PUT", "/connectors/c/config", CONFIG).await;
+    server.until_status(&running()).await;
+    let status = server.get("/connectors?expand=status").await.json();
+    assert_eq!(status, json!({"c": {"status": running()}}));
+    let both = server.get("/connectors?expand=status&expand=info&x=y").await.json();
+    assert_eq!(both["c"].as_object().unwrap().keys().collect::<Vec<_>>(), ["status", "info"]);
+    assert_eq!(both["c"]["info"]["name"], "c");
+    for odd in ["/connectors?expand=", "/connectors?expand=everything"] {
+        assert_eq!(server.get(odd).await.json(), json!({"c": {}}), "{odd}");
+    }
+}
+
+#[tokio::test]
+async fn restarts_answer_as_connect_does() {
+    let (_clusters, server) = started().await;
+    server.call("PUT", "/connectors/c/config", CONFIG).await;
+    server.until_status(&running()).await;
+    assert_eq!(server.call("POST", "/connectors/c/restart", "").await.code, 204);
+    let reply = server.call("POST", "/connectors/c/restart?includeTasks=TRUE", "").await;
+    assert_eq!(reply.code, 202);
+    assert_eq!(reply.json()["connector"]["state"], "RESTARTING");
+    assert_eq!(reply.json()["tasks"][0]["state"], "RESTARTING");
+    server.until_status(&running()).await;
+    assert_eq!(server.call("POST", "/connectors/c/restart?onlyFailed=true", "").await.code, 202);
+    assert_eq!(server.call("POST", "/connectors/c/tasks/0/restart", "").await.code, 204);
+    for (path, message) in [
+        ("/connectors/x/restart", "Unknown connector: x"),
+        ("/connectors/x/tasks/0/restart", "Unknown connector: x"),
+        ("/connectors/c/tasks/7/restart", "Unknown task: c-7"),
+        ("/connectors/c/tasks/first/restart", "HTTP 404 Not Found"),
+    ] {
+        assert_eq!(server.call("POST", path, "").await.error(), (404, message.to_owned()), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there() {
+    let (_clusters, server) = started().await;
+    for (path, message) in [
+        ("/connectors/x", "Connector x not found"),
+        ("/connectors/x/config", "Connector x not found"),
+        ("/connectors/x/tasks", "Connector x not found"),
+        ("/connectors/x/status", "No status found for connector x"),
+        ("/connectors/x/tasks/3/status", "No status found for task x-3"),
+        ("/connectors/x/tasks/-1/status", "HTTP 404 Not Found"),
+        ("/connectors/x/tasks/nine/status", "HTTP 404 Not Found"),
+        ("/connectors/%2e%2e%2fetc", "Connector ../etc not found"),
+        ("/connectors/%ff", "HTTP 404 Not Found"),
+        ("/openapi", "HTTP 404 Not Found"),
+    ] {
+        assert_eq!(server.get(path).await.error(), (404, message.to_owned()), "{path}");
+    }
+    let reply = server.call("DELETE", "/connectors", "").await;
+    assert_eq!(reply.error(), (405, "HTTP 405 Method Not Allowed".into()));
+    assert!(reply.head.contains("allow: get,head,post"), "{}", reply.head);
+}
+
+#[tokio::test]
+async fn bad_bodies_are_refused_in_connects_shape() {
+    let (_clusters, server) = started().await;
+    let path = "/connectors/c/config";
+    let refused = async |body: &str| server.call("PUT", path, body).await.error();
+    assert_eq!(refused("").await, (400, "The request has no body; a JSON object is expected".into()));
+    let (code, message) = refused("{\"a\":").await;
+    assert!(code == 400 && message.starts_with("The request body is not valid JSON: EOF while parsing"), "{message}");
+    let (code, message) = refused(&"[".repeat(100_000)).await;
+    assert!(code == 400 && message.contains("recursion limit exceeded"), "{message}");
+    let (code, message) = refused(r#"{"connector.class":"MirrorSourceConnector","tasks.max":"x"}"#).await;
+    assert!(code == 400 && message.contains("contains the following 2 error(s)"), "{message}");
+    assert_eq!(refused(r#"{"name":"d"}"#).await.0, 400);
+    let reply = server.call("POST", "/connectors", r#"{"name":"c","conf":{}}"#).await.error();
+    assert_eq!(reply, (400, r#"Unrecognized field "conf"; allowed are name, config, initial_state"#.into()));
+
+    let json = "Content-Type: application/json\r\n";
+    let large = format!("{{\"a\":\"{}\"}}", "x".repeat(BODY_LIMIT));
+    let reply = server.send("PUT", path, json, large.as_bytes()).await;
+    assert_eq!(reply.error(), (413, "The request body is larger than 1048576 bytes".into()));
+    let reply = server.send("PUT", path, json, b"{\"a\":\"\xff\"}").await;
+    assert_eq!(reply.error().0, 400);
+    for kind in ["Content-Type: text/plain\r\n", ""] {
+        let reply = server.send("PUT", path, kind, CONFIG.as_bytes()).await;
+        assert_eq!(reply.error(), (415, "HTTP 415 Unsupported Media Type".into()), "{kind:?}");
+    }
+    let reply = server.send("PUT", path, "Content-Type: Application/JSON; charset=utf-8\r\n", CONFIG.as_bytes()).await;
+    assert_eq!(reply.code, 201);
+}
+
+#[tokio::test]
+async fn about_the_worker() {
+    let (_clusters, server) = started().await;
+    let root = server.get("/").await;
+    let commit = option_env!("KMIRROR_COMMIT").unwrap_or("unknown");
+    let version = env!("CARGO_PKG_VERSION");
+    let text = format!(r#"{{"version":"{version}","commit":"{commit}","kafka_cluster_id":"kmirror-test-cluster"}}"#);
+    assert_eq!((root.code, root.body), (200, text));
+    let plugins = server.get("/connector-plugins?connectorsOnly=false").await.json();
+    let class = "org.apache.kafka.connect.mirror.MirrorSourceConnector";
+    assert_eq!(plugins, json!([{"class": class, "type": "source", "version": version}]));
+    let health = server.get("/health").await;
+    let text = r#"{"status":"healthy","message":"Worker has completed startup and is ready to handle requests."}"#;
+    assert_eq!((health.code, health.body.as_str()), (200, text));
+}
+
+#[tokio::test]
+async fn a_worker_that_starts_says_what_it_waits_for() {
+    let server = Server::start(unstarted_worker()).await;
+    let health = server.get("/health").await;
+    let text = r#"{"status":"starting","message":"Worker is still starting up: nothing has been tried yet"}"#;
+    assert_eq!((health.code, health.body.as_str()), (503, text));
+    for path in ["/", "/connectors", "/connectors/c/status"] {
+        let (code, message) = server.get(path).await.error();
+        assert_eq!((code, message.as_str()), (503, "The worker is still starting up: nothing has been tried yet"));
+    }
+    assert_eq!(server.get("/connector-plugins").await.code, 200);
+}
+
+#[test]
+fn worker_ids_name_an_address_others_can_use() {
+    let listener = |host: Option<&str>| Listener { host: host.map(str::to_owned), port: 8083 };
+    let config = |host: Option<&str>, advertised: Option<&str>, port| WorkerConfig {
+        listeners: vec![listener(host)],
+        advertised_host: advertised.map(str::to_owned),
+        advertised_port: port,
+        ..unstarted_worker().config().clone()
+    };
+    let bound = Some(SocketAddr::from(([0, 0, 0, 0], 8083)));
+    assert_eq!(worker_id(&config(None, None, None), bound, "machine"), "machine:8083");
+    assert_eq!(worker_id(&config(Some("0.0.0.0"), None, None), bound, "machine"), "machine:8083");
+    assert_eq!(worker_id(&config(Some("10.0.0.7"), None, None), bound, "machine"), "10.0.0.7:8083");
+    assert_eq!(worker_id(&config(Some("10.0.0.7"), Some("w1"), Some(80)), bound, "machine"), "w1:80");
+}
