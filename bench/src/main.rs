@@ -76,7 +76,12 @@ async fn main() -> Result<()> {
     create_topic(&source.bootstrap(), topic, arguments.partitions, 1, &[]).await?;
     let began = Instant::now();
     let bytes = bulk_produce(&source.bootstrap(), topic, &Bulk::new(arguments.records, arguments.partitions)).await?;
-    println!("{} records, {:.2} GB of values, produced in {:.1} s", arguments.records, gigabytes(bytes), began.elapsed().as_secs_f64());
+    println!(
+        "{} records, {:.2} GB of values, produced in {:.1} s",
+        arguments.records,
+        gigabytes(bytes),
+        began.elapsed().as_secs_f64()
+    );
 
     let mut rows = vec![("kmirror", with_kmirror(&arguments, &source, &target, topic).await?)];
     if !arguments.only_kmirror {
@@ -140,19 +145,22 @@ async fn measure(
     target: &Cluster,
     topic: &str,
 ) -> Result<Taken> {
-    wait_until("the REST API", DEADLINE, async || http::request("GET", &format!("{}/", worker.url), None).await?.ok()).await?;
+    wait_until("the REST API", DEADLINE, async || http::request("GET", &format!("{}/", worker.url), None).await?.ok())
+        .await?;
     let to_rest = began.elapsed();
     let path = format!("{}/connectors/bench/config", worker.url);
     let config = connector(alias, arguments, source, target, topic);
     let before = usage(worker.pid)?;
     let handed_in = Instant::now();
-    wait_until("the connector to be taken", DEADLINE, async || http::request("PUT", &path, Some(&config)).await?.ok()).await?;
+    wait_until("the connector to be taken", DEADLINE, async || http::request("PUT", &path, Some(&config)).await?.ok())
+        .await?;
     let remote = format!("{alias}.{topic}");
     let mut ticks = tokio::time::interval(LOOK);
     loop {
         ticks.tick().await;
         // The remote topic does not exist at first.
-        let copied = watermarks(&target.bootstrap(), &remote).await.map_or(0, |ends| ends.iter().map(|w| w.high).sum::<i64>());
+        let copied =
+            watermarks(&target.bootstrap(), &remote).await.map_or(0, |ends| ends.iter().map(|w| w.high).sum::<i64>());
         if u64::try_from(copied)? >= arguments.records {
             break;
         }
@@ -205,7 +213,9 @@ fn megabytes(bytes: u64) -> f64 {
 }
 
 fn print_table(rows: &[(&str, Taken)], records: u64, bytes: u64) {
-    println!("\n| | seconds | records/s | CPU-seconds | CPU-s/GB | peak RSS MB | exec to REST s | idle RSS MB | idle, % of a core |");
+    println!(
+        "\n| | seconds | records/s | CPU-seconds | CPU-s/GB | peak RSS MB | exec to REST s | idle RSS MB | idle, % of a core |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|");
     for (name, taken) in rows {
         let seconds = taken.copying.as_secs_f64();

@@ -402,3 +402,6 @@ impl Buf for Segments {
         filled.map(|(segment, slot)| *slot = IoSlice::new(segment)).count()
     }
 }
+
+#[cfg(test)]
+mod tests;
