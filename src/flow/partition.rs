@@ -336,7 +336,7 @@ impl Partition {
         self.fetches.failed(now);
         match Self::judge(&mut self.fetches, code, now) {
             Verdict::Stop => {
-                let reason = self.refusal(cluster, "Fetch", self.position, wire::code_name(code));
+                let reason = self.refusal(cluster, false, "Fetch", self.position, wire::code_name(code));
                 self.stop(reason);
                 Verdict::Stop
             }
@@ -351,16 +351,45 @@ impl Partition {
             Verdict::Stop => {
                 let name = wire::code_name(code);
                 let cause = message.map_or_else(|| name.clone(), |m| format!("{name}: {m}"));
-                let offset = self.unresolved.take().map_or(self.position, |b| b.base);
-                self.unresolved_since = None;
-                self.queue.clear();
-                self.queued_bytes = 0;
-                let reason = self.refusal(cluster, "Produce", offset, cause);
+                let offset = self.unresolved.as_ref().map_or(self.position, |b| b.base);
+                self.abandon();
+                let reason = self.refusal(cluster, true, "Produce", offset, cause);
                 self.stop(reason);
                 Verdict::Stop
             }
             go_on => go_on,
         }
+    }
+
+    /// The metadata of the topic, at either end, tell an error instead of leaders.
+    pub(crate) fn metadata_refused(&mut self, cluster: &str, at_target: bool, code: i16, now: Instant) -> Verdict {
+        let attempts = if at_target { &mut self.produces } else { &mut self.fetches };
+        let verdict = Self::judge(attempts, code, now);
+        if verdict == Verdict::Stop {
+            let operation = if at_target { "Metadata for Produce" } else { "Metadata for Fetch" };
+            let reason = self.refusal(cluster, at_target, operation, self.position, wire::code_name(code));
+            self.stop(reason);
+        }
+        verdict
+    }
+
+    /// The metadata are in order again.
+    pub(crate) fn metadata_known(&mut self, at_target: bool) {
+        let attempts = if at_target { &mut self.produces } else { &mut self.fetches };
+        attempts.missing_since = None;
+    }
+
+    /// The start offset or the producer id could not be had.
+    pub(crate) fn prepare_refused(&mut self, cause: &wire::Error, now: Instant) -> Verdict {
+        let verdict = match cause {
+            wire::Error::Broker { code, .. } => Self::judge(&mut self.fetches, *code, now),
+            other if other.recovery() == Recovery::Fatal => Verdict::Stop,
+            _ => Verdict::Wait,
+        };
+        if verdict == Verdict::Stop {
+            self.stop(Stopped::Unprepared { partition: self.source.clone(), cause: cause.clone() });
+        }
+        verdict
     }
 
     /// Whether trying again can help against an error code.
@@ -380,9 +409,17 @@ impl Partition {
         }
     }
 
-    fn refusal(&self, cluster: &str, operation: &'static str, offset: i64, cause: String) -> Stopped {
-        let partition = if operation == "Produce" { &self.target } else { &self.source };
+    fn refusal(&self, cluster: &str, at_target: bool, operation: &'static str, offset: i64, cause: String) -> Stopped {
+        let partition = if at_target { &self.target } else { &self.source };
         Stopped::Refused { cluster: cluster.to_owned(), partition: partition.clone(), operation, offset, cause }
+    }
+
+    /// Lets go of all that is fetched and not acknowledged: the target no longer takes it.
+    pub(crate) fn abandon(&mut self) {
+        self.unresolved = None;
+        self.unresolved_since = None;
+        self.queue.clear();
+        self.queued_bytes = 0;
     }
 
     pub(crate) fn stop(&mut self, reason: Stopped) {

@@ -1,33 +1,26 @@
 //! The shell of a flow: one task that sends requests, hands their answers to the partitions, and asks them what to send next.
 
+mod answers;
+mod end;
+mod prepare;
+
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+    collections::{HashMap, HashSet},
+    sync::{Arc, atomic::AtomicI64},
     time::{Duration, Instant},
 };
 
-use futures_util::{
-    StreamExt as _,
-    future::BoxFuture,
-    stream::{self, FuturesUnordered},
-};
+use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
     sync::watch,
     time::{sleep_until, timeout},
 };
 use wire::{
-    Cluster, Fetch, FetchPartition, FetchedPartition, OffsetSpec, ProduceBatch, Produced, ProducerId, Recovery,
-    ResponseError, TopicMetadata, TopicPartition,
+    Fetch, FetchPartition, FetchedPartition, ProduceBatch, Produced, ProducerId, TopicMetadata, TopicPartition,
 };
 
-use super::{
-    FlowSpec, FlowStatus, Start,
-    error::Stopped,
-    partition::{Partition, Verdict},
-};
+use self::{end::End, prepare::prepare};
+use super::{FlowSpec, FlowStatus, Start, partition::Partition};
 
 /// Limit of a Fetch answer, bytes: some MB keep both ends busy without holding much.
 const FETCH_BYTES: i32 = 8 * 1024 * 1024;
@@ -44,8 +37,6 @@ const PRODUCE_BYTES: usize = 4 * 1024 * 1024;
 /// Produce requests under way to one broker. A broker works on one request of a connection at a time, so a second one only bridges the way
 /// there and back.
 const PRODUCES_PER_BROKER: usize = 2;
-/// Producer ids asked for at the same time.
-const PRODUCER_IDS_AT_ONCE: usize = 16;
 /// Kafka's `metadata.max.age.ms`.
 const METADATA_AGE: Duration = Duration::from_secs(300);
 /// Not more often than this is a cluster asked for metadata: Kafka's `retry.backoff.ms`.
@@ -58,39 +49,6 @@ const LATER: Duration = Duration::from_secs(1);
 enum Side {
     Source,
     Target,
-}
-
-/// One of the two clusters, and how it fares.
-struct End {
-    cluster: Cluster,
-    topics: Vec<String>,
-    refresh_wanted: bool,
-    refreshing: bool,
-    refreshed_at: Option<Instant>,
-    /// Brokers or requests that fail at present, so that each trouble is told once when it begins and once when it is over.
-    troubles: HashMap<String, Instant>,
-}
-
-impl End {
-    fn new(cluster: Cluster, mut topics: Vec<String>) -> Self {
-        topics.sort_unstable();
-        topics.dedup();
-        Self { cluster, topics, refresh_wanted: true, refreshing: false, refreshed_at: None, troubles: HashMap::new() }
-    }
-
-    fn failed(&mut self, what: String, cause: &str, flow: &str) {
-        if !self.troubles.contains_key(&what) {
-            tracing::warn!(flow, cluster = self.cluster.alias(), %what, %cause, "trouble; trying again");
-            self.troubles.insert(what, Instant::now());
-        }
-    }
-
-    fn worked(&mut self, what: &str, flow: &str) {
-        if let Some(since) = self.troubles.remove(what) {
-            let seconds = since.elapsed().as_secs_f32();
-            tracing::info!(flow, cluster = self.cluster.alias(), %what, seconds, "trouble is over");
-        }
-    }
 }
 
 /// An answer that has come.
@@ -189,7 +147,7 @@ impl Task {
     }
 
     async fn resolve_all(&mut self) {
-        while self.partitions.iter().any(|p| p.is_unresolved() && p.stopped().is_none()) {
+        while self.partitions.iter().any(Partition::is_unresolved) {
             self.dispatch();
             let wake = self.wake_at();
             tokio::select! {
@@ -281,7 +239,7 @@ impl Task {
         let backlog = held > 0;
         let count = self.partitions.len();
         let mut wanted: HashMap<i32, Vec<usize>> = HashMap::new();
-        let mut leaderless = false;
+        let mut leaderless = Vec::new();
         for index in (0..count).map(|i| (self.turn + i) % count.max(1)) {
             let partition = &self.partitions[index];
             if !partition.wants_fetch(now) || self.bounding.contains(&index) {
@@ -292,10 +250,12 @@ impl Task {
                     wanted.entry(leader.broker).or_default().push(index)
                 }
                 Some(_) => {}
-                None => leaderless = true,
+                None => leaderless.push(partition.source.clone()),
             }
         }
-        self.source.refresh_wanted |= leaderless;
+        for partition in leaderless {
+            self.source.leaderless(&partition, &self.name);
+        }
         // With a backlog, a Fetch that waits for idle partitions would keep the busy ones from theirs.
         let idle_due = !backlog || now.duration_since(self.looked_at) >= IDLE_LOOK;
         for (broker, mut indices) in wanted {
@@ -338,7 +298,7 @@ impl Task {
                 continue;
             }
             let Some(leader) = self.target.cluster.leader(&self.partitions[index].target) else {
-                self.target.refresh_wanted = true;
+                self.target.leaderless(&self.partitions[index].target, &self.name);
                 continue;
             };
             if self.producing.get(&leader.broker).is_some_and(|n| *n >= PRODUCES_PER_BROKER) {
@@ -366,262 +326,10 @@ impl Task {
         }
     }
 
-    fn take(&mut self, done: Done) {
-        let now = Instant::now();
-        match done {
-            Done::Refreshed(side, answer) => self.refreshed(side, answer),
-            Done::Prepared(outcomes) => self.prepared(outcomes, now),
-            Done::Fetched(broker, indices, answer) => self.fetched(broker, &indices, answer, now),
-            Done::Produced(broker, indices, answer) => self.produced(broker, &indices, answer, now),
-            Done::Bounds(index, answer) => self.bounds_known(index, answer, now),
-        }
-    }
-
-    fn refreshed(&mut self, side: Side, answer: wire::Result<Vec<TopicMetadata>>) {
-        let name = self.name.clone();
-        let end = self.end(side);
-        end.refreshing = false;
-        let what = "metadata".to_owned();
-        let topics = match answer {
-            Ok(topics) => topics,
-            Err(cause) => {
-                end.refresh_wanted = true;
-                return end.failed(what, &cause.to_string(), &name);
-            }
-        };
-        end.worked(&what, &name);
-        let alias = end.cluster.alias().to_owned();
-        let ids: HashMap<&str, u128> =
-            topics.iter().filter(|t| t.error == 0).map(|t| (t.name.as_str(), t.id)).collect();
-        for index in 0..self.partitions.len() {
-            let partition = &mut self.partitions[index];
-            let (at, known) = match side {
-                Side::Source => (partition.source.clone(), &mut partition.source_id),
-                Side::Target => (partition.target.clone(), &mut partition.target_id),
-            };
-            let Some(is) = ids.get(at.topic.as_str()).copied().filter(|id| *id != 0) else { continue };
-            let was = std::mem::replace(known, is);
-            if was != 0 && was != is && partition.stopped().is_none() {
-                partition.stop(Stopped::Recreated { cluster: alias.clone(), partition: at, was, is });
-                self.tell_stopped(index);
-            }
-        }
-    }
-
-    fn prepared(&mut self, outcomes: Vec<(usize, wire::Result<(i64, ProducerId)>)>, now: Instant) {
-        self.preparing = false;
-        for (index, outcome) in outcomes {
-            let error = match outcome {
-                Ok((position, producer)) => {
-                    self.partitions[index].prepared(position, producer);
-                    // A copy that begins at the end stands there from now on, also for the next start.
-                    if self.starts[index] == Start::Latest && position > 0 {
-                        self.acknowledged[index].store(position - 1, Ordering::Release);
-                    }
-                    continue;
-                }
-                Err(error) => error,
-            };
-            self.prepare_not_before = now + Duration::from_millis(500);
-            let missing = matches!(error.response(), Some(ResponseError::UnknownTopicOrPartition));
-            if missing || error.recovery() == Recovery::Fatal {
-                let partition = self.partitions[index].source.clone();
-                let reason = Stopped::Unprepared { partition, cause: error };
-                self.partitions[index].stop(reason);
-                self.tell_stopped(index);
-            } else {
-                let name = self.name.clone();
-                self.source.failed("preparing partitions".to_owned(), &error.to_string(), &name);
-            }
-        }
-        if self.partitions.iter().all(|p| p.is_prepared() || p.stopped().is_some()) {
-            let name = self.name.clone();
-            self.source.worked("preparing partitions", &name);
-        }
-    }
-
-    fn fetched(&mut self, broker: i32, indices: &[usize], answer: wire::Result<Vec<FetchedPartition>>, now: Instant) {
-        self.fetching.remove(&broker);
-        let expected: HashSet<usize> =
-            indices.iter().copied().filter(|index| self.partitions[*index].fetch_done()).collect();
-        let what = format!("Fetch from broker {broker}");
-        let name = self.name.clone();
-        let parts = match answer {
-            Ok(parts) => parts,
-            Err(cause) => {
-                self.source.failed(what, &cause.to_string(), &name);
-                self.source.refresh_wanted = true;
-                expected.iter().for_each(|index| self.partitions[*index].fetch_failed(now));
-                return;
-            }
-        };
-        self.source.worked(&what, &name);
-        let alias = self.source.cluster.alias().to_owned();
-        for part in parts {
-            let Some(index) = self.by_source.get(&part.partition).copied().filter(|i| expected.contains(i)) else {
-                continue;
-            };
-            let verdict = match ResponseError::try_from_code(part.error) {
-                None => self.partitions[index].fetched(&alias, part.records),
-                Some(ResponseError::OffsetOutOfRange) => {
-                    self.look_up_bounds(index);
-                    Verdict::Wait
-                }
-                Some(_) => self.partitions[index].fetch_refused(&alias, part.error, now),
-            };
-            self.act_on(verdict, Side::Source, index);
-        }
-    }
-
-    fn produced(&mut self, broker: i32, indices: &[usize], answer: wire::Result<Vec<Produced>>, now: Instant) {
-        if let Some(under_way) = self.producing.get_mut(&broker) {
-            *under_way -= 1;
-        }
-        let what = format!("Produce to broker {broker}");
-        let name = self.name.clone();
-        let parts = match answer {
-            Ok(parts) => parts,
-            Err(cause) => {
-                self.target.failed(what, &cause.to_string(), &name);
-                self.target.refresh_wanted = true;
-                indices.iter().for_each(|index| self.partitions[*index].unanswered(now));
-                return;
-            }
-        };
-        self.target.worked(&what, &name);
-        let alias = self.target.cluster.alias().to_owned();
-        let mut left: HashSet<usize> = indices.iter().copied().collect();
-        for part in parts {
-            let Some(index) = self.by_target.get(&part.partition).copied().filter(|i| left.remove(i)) else { continue };
-            let refused_as = format!("Produce to {}", part.partition);
-            let verdict = match ResponseError::try_from_code(part.error) {
-                // An answer to a resend may say that the batch is there already.
-                None | Some(ResponseError::DuplicateSequenceNumber) => {
-                    self.target.worked(&refused_as, &name);
-                    if let Some(last) = self.partitions[index].acknowledged() {
-                        self.acknowledged[index].store(last, Ordering::Release);
-                    }
-                    Verdict::Wait
-                }
-                Some(_) => {
-                    let verdict =
-                        self.partitions[index].produce_refused(&alias, part.error, part.message.as_deref(), now);
-                    if verdict == Verdict::Wait {
-                        self.target.failed(refused_as, &wire::code_name(part.error), &name);
-                    }
-                    verdict
-                }
-            };
-            self.act_on(verdict, Side::Target, index);
-        }
-        // Left out of the answer: nothing is known of them.
-        left.into_iter().for_each(|index| self.partitions[index].unanswered(now));
-    }
-
-    fn act_on(&mut self, verdict: Verdict, side: Side, index: usize) {
-        match verdict {
-            Verdict::Wait => {}
-            Verdict::Refresh => self.end(side).refresh_wanted = true,
-            Verdict::Stop => self.tell_stopped(index),
-        }
-    }
-
-    /// The leader says that the next offset is not there. A leader just elected may not know yet: its bounds are asked for first.
-    fn look_up_bounds(&mut self, index: usize) {
-        if !self.bounding.insert(index) {
-            return;
-        }
-        let (cluster, at) = (self.source.cluster.clone(), self.partitions[index].source.clone());
-        self.work.push(Box::pin(async move {
-            let start = one_offset(&cluster, &at, OffsetSpec::Earliest).await;
-            let end = one_offset(&cluster, &at, OffsetSpec::Latest).await;
-            Done::Bounds(index, start.and_then(|start| Ok((start, end?))))
-        }));
-    }
-
-    fn bounds_known(&mut self, index: usize, answer: wire::Result<(i64, i64)>, now: Instant) {
-        self.bounding.remove(&index);
-        let partition = &mut self.partitions[index];
-        let position = partition.position();
-        let (log_start, log_end) = match answer {
-            Ok(bounds) => bounds,
-            Err(_) => return partition.fetch_failed(now),
-        };
-        if (log_start..=log_end).contains(&position) {
-            return partition.fetch_failed(now);
-        }
-        let verdict = if position < log_start {
-            format!("{} records are gone before they were copied (retention, or DeleteRecords)", log_start - position)
-        } else {
-            "the log ends before it (records were lost, or the position is another topic's)".to_owned()
-        };
-        let reason = Stopped::OutOfRange {
-            cluster: self.source.cluster.alias().to_owned(),
-            partition: partition.source.clone(),
-            position,
-            log_start,
-            log_end,
-            verdict,
-        };
-        partition.stop(reason);
-        self.tell_stopped(index);
-    }
-
-    fn tell_stopped(&self, index: usize) {
-        let partition = &self.partitions[index];
-        let Some(reason) = partition.stopped() else { return };
-        tracing::error!(flow = self.name, partition = %partition.source, %reason, "partition stopped");
-        self.status.send_modify(|status| {
-            status.stopped.entry(partition.source.clone()).or_insert_with(|| reason.to_string());
-        });
-    }
-
     fn give_back(&mut self, now: Instant) {
         let given = self.partitions.iter_mut().filter_map(|p| p.give_back_if_stuck(now).then_some(())).count();
         if given > 0 {
             tracing::debug!(flow = self.name, partitions = given, "bytes given back: the target does not take them");
         }
     }
-}
-
-async fn one_offset(cluster: &Cluster, partition: &TopicPartition, spec: OffsetSpec) -> wire::Result<i64> {
-    let mut told = cluster.list_offsets(&[(partition.clone(), spec)]).await?;
-    told.pop().map_or(Ok(0), |(_, offset)| offset)
-}
-
-/// Start offsets and producer ids of new partitions.
-async fn prepare(
-    source: &Cluster,
-    target: &Cluster,
-    wanted: Vec<(usize, TopicPartition, Start)>,
-) -> Vec<(usize, wire::Result<(i64, ProducerId)>)> {
-    let asked: Vec<(TopicPartition, OffsetSpec)> = wanted
-        .iter()
-        .filter_map(|(_, partition, start)| match start {
-            Start::At(_) => None,
-            Start::Earliest => Some((partition.clone(), OffsetSpec::Earliest)),
-            Start::Latest => Some((partition.clone(), OffsetSpec::Latest)),
-        })
-        .collect();
-    let told: BTreeMap<TopicPartition, wire::Result<i64>> = match source.list_offsets(&asked).await {
-        Ok(told) => told.into_iter().collect(),
-        Err(e) => asked.into_iter().map(|(partition, _)| (partition, Err(e.clone()))).collect(),
-    };
-    stream::iter(wanted)
-        .map(|(index, partition, start)| {
-            let position = match start {
-                Start::At(offset) => Ok(offset),
-                Start::Earliest | Start::Latest => told.get(&partition).cloned().unwrap_or(Ok(0)),
-            };
-            async move {
-                let outcome = match position {
-                    Ok(position) => target.init_producer_id().await.map(|producer| (position, producer)),
-                    Err(e) => Err(e),
-                };
-                (index, outcome)
-            }
-        })
-        .buffer_unordered(PRODUCER_IDS_AT_ONCE)
-        .collect()
-        .await
 }

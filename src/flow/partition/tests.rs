@@ -170,3 +170,29 @@ fn trouble_at_one_end_does_not_hold_up_the_other() {
     assert_eq!(partition.acknowledged(), Some(4));
     assert!(partition.next_batch(now).is_some());
 }
+
+/// A topic just made is unknown to some brokers for a moment, and so is one that is gone: time tells them apart.
+#[test]
+fn a_missing_topic_has_some_grace_wherever_it_is_missed() {
+    let now = Instant::now();
+    let missing = wire::Error::Broker {
+        cluster: "a".to_owned(),
+        api: "ListOffsets",
+        resource: "t-0".to_owned(),
+        code: UNKNOWN_TOPIC,
+        message: None,
+    };
+    let mut partition = Partition::new(TopicPartition::new("t", 0), TopicPartition::new("a.t", 0));
+    assert_eq!(partition.prepare_refused(&missing, now), Verdict::Refresh);
+    assert_eq!(partition.prepare_refused(&missing, now + MISSING_GRACE), Verdict::Stop);
+
+    for (at_target, named) in [(false, "Metadata for Fetch of t-0"), (true, "Metadata for Produce of a.t-0")] {
+        let mut partition = started();
+        assert_eq!(partition.metadata_refused("c", at_target, UNKNOWN_TOPIC, now), Verdict::Refresh);
+        partition.metadata_known(at_target);
+        assert_eq!(partition.metadata_refused("c", at_target, UNKNOWN_TOPIC, now + MISSING_GRACE), Verdict::Refresh);
+        assert_eq!(partition.metadata_refused("c", at_target, UNKNOWN_TOPIC, now + MISSING_GRACE * 2), Verdict::Stop);
+        let text = partition.stopped().expect("a reason").to_string();
+        assert!(text.contains(named) && text.contains("UNKNOWN_TOPIC_OR_PARTITION"), "{text}");
+    }
+}

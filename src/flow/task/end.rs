@@ -1,0 +1,50 @@
+//! One of the two clusters of a flow, and how it fares.
+
+use std::{collections::HashMap, time::Instant};
+
+use wire::{Cluster, TopicPartition};
+
+/// One of the two clusters, and how it fares.
+pub(super) struct End {
+    pub(super) cluster: Cluster,
+    pub(super) topics: Vec<String>,
+    pub(super) refresh_wanted: bool,
+    pub(super) refreshing: bool,
+    pub(super) refreshed_at: Option<Instant>,
+    /// Brokers or requests that fail at present, so that each trouble is told once when it begins and once when it is over.
+    troubles: HashMap<String, Instant>,
+}
+
+impl End {
+    pub(super) fn new(cluster: Cluster, mut topics: Vec<String>) -> Self {
+        topics.sort_unstable();
+        topics.dedup();
+        Self { cluster, topics, refresh_wanted: true, refreshing: false, refreshed_at: None, troubles: HashMap::new() }
+    }
+
+    pub(super) fn failed(&mut self, what: String, cause: &str, flow: &str) {
+        if !self.troubles.contains_key(&what) {
+            tracing::warn!(flow, cluster = self.cluster.alias(), %what, %cause, "trouble; trying again");
+            self.troubles.insert(what, Instant::now());
+        }
+    }
+
+    /// Nobody leads a partition, as far as known. Said once the metadata have been asked for: before, nothing is known of any.
+    pub(super) fn leaderless(&mut self, partition: &TopicPartition, flow: &str) {
+        self.refresh_wanted = true;
+        if self.cluster.known_topic(&partition.topic).is_some_and(|topic| topic.error == 0) {
+            self.failed(leader_of(partition), "none is known", flow);
+        }
+    }
+
+    pub(super) fn worked(&mut self, what: &str, flow: &str) {
+        if let Some(since) = self.troubles.remove(what) {
+            let seconds = since.elapsed().as_secs_f32();
+            tracing::info!(flow, cluster = self.cluster.alias(), %what, seconds, "trouble is over");
+        }
+    }
+}
+
+pub(super) fn leader_of(partition: &TopicPartition) -> String {
+    format!("leader of {partition}")
+}
