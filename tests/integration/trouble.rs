@@ -163,3 +163,24 @@ async fn brokers_killed_in_mid_copy_lose_and_reorder_nothing() -> Result<()> {
     assert_eq!(read_all(&target.bootstrap(), &topic).await?, read_all(&source.bootstrap(), &topic).await?);
     Ok(())
 }
+
+/// A broker that is frozen, not gone: nobody refuses a connection, nothing is answered.
+#[tokio::test]
+async fn a_frozen_leader_is_left_for_the_next() -> Result<()> {
+    let source = Cluster::builder().name("source").start().await?;
+    let target = Cluster::builder().name("target").brokers(3).property("min.insync.replicas", "2").start().await?;
+    let topic = unique("frozen");
+    create_topic(&source.bootstrap(), &topic, 6, 1, &[]).await?;
+    create_topic(&target.bootstrap(), &topic, 6, 3, &[]).await?;
+    let flow = flow(&source.bootstrap(), &target.bootstrap(), &topic, 6);
+    bulk_produce(&source.bootstrap(), &topic, &Bulk::new(20_000, 6)).await?;
+    caught_up(&flow, &source.bootstrap(), &topic).await?;
+    target.sigstop(1)?;
+    bulk_produce(&source.bootstrap(), &topic, &Bulk::new(20_000, 6)).await?;
+    caught_up(&flow, &source.bootstrap(), &topic).await?;
+    target.sigcont(1)?;
+    bulk_produce(&source.bootstrap(), &topic, &Bulk::new(20_000, 6)).await?;
+    caught_up(&flow, &source.bootstrap(), &topic).await?;
+    assert_eq!(read_all(&target.bootstrap(), &topic).await?, read_all(&source.bootstrap(), &topic).await?);
+    Ok(())
+}

@@ -176,7 +176,7 @@ impl Cluster {
         self.metadata.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks a broker that is connected, else the known ones, else the bootstrap list in order.
+    /// Asks the known brokers, those that answered last time first, else the bootstrap list in order.
     async fn ask_metadata(&self, names: Option<&[String]>) -> Result<MetadataResponse> {
         let topic = |name: &String| {
             MetadataRequestTopic::default().with_name(Some(TopicName(StrBytes::from_string(name.clone()))))
@@ -191,14 +191,11 @@ impl Cluster {
 
     /// One round over everybody who might answer.
     async fn any_broker<R: Call>(&self, request: &R) -> Result<R::Response> {
-        let known: Vec<i32> = {
-            let mut ids: Vec<i32> = self.cache().brokers.keys().copied().collect();
-            let connected = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-            ids.sort_by_key(|id| (!connected.contains_key(&(*id, Lane::Control)), *id));
-            ids
-        };
+        let known = self.cache().anybody();
         for broker in known {
-            match self.ask(broker, Lane::Control, request).await {
+            let asked = self.ask(broker, Lane::Control, request).await;
+            self.cache().answered(broker, asked.is_ok());
+            match asked {
                 Ok(answer) => return Ok(answer),
                 Err(e) if e.recovery() == Recovery::Fatal => return Err(e),
                 Err(e) => tracing::debug!(error = %e, "trying the next broker"),

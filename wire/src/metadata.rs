@@ -1,6 +1,6 @@
 //! What is known of a cluster: brokers, controller, topic ids, leaders and their epochs. Pure; [`crate::Cluster`] keeps it fresh.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use kafka_protocol::messages::MetadataResponse;
 
@@ -25,9 +25,27 @@ pub(crate) struct MetadataCache {
     /// Broker id → host and port.
     pub(crate) brokers: HashMap<i32, (String, u16)>,
     topics: HashMap<String, TopicMetadata>,
+    /// Brokers that did not answer when they were last asked: they are asked last.
+    silent: HashSet<i32>,
 }
 
 impl MetadataCache {
+    /// Whom to ask what anybody can answer, in that order.
+    pub(crate) fn anybody(&self) -> Vec<i32> {
+        let mut ids: Vec<i32> = self.brokers.keys().copied().collect();
+        ids.sort_by_key(|id| (self.silent.contains(id), *id));
+        ids
+    }
+
+    /// A broker did, or did not, answer.
+    pub(crate) fn answered(&mut self, broker: i32, answered: bool) {
+        if answered {
+            self.silent.remove(&broker);
+        } else {
+            self.silent.insert(broker);
+        }
+    }
+
     /// Takes over an answer. A broker that lags behind may tell an older leader than we know: per partition the higher epoch stays, unless
     /// the topic is another one (KIP-320).
     pub(crate) fn merge(&mut self, response: &MetadataResponse, topics: &[TopicMetadata]) {
@@ -144,6 +162,16 @@ mod tests {
         // Made anew: its epochs start again.
         cache.merge(&answer(), &[topic(8, 2, 0)]);
         assert_eq!(cache.leader(&at), Some(Leader { broker: 2, epoch: 0, topic_id: 8 }));
+    }
+
+    #[test]
+    fn a_silent_broker_is_asked_last_until_it_answers() {
+        let mut cache = MetadataCache::default();
+        cache.merge(&answer(), &[]);
+        cache.answered(1, false);
+        assert_eq!(cache.anybody(), [2, 1]);
+        cache.answered(1, true);
+        assert_eq!(cache.anybody(), [1, 2]);
     }
 
     #[test]
