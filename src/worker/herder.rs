@@ -344,6 +344,7 @@ impl Herder {
     /// Starts a connector's loop after the end of the one before it. Should the loop break, that is shown: a restart
     /// or a change begins it anew.
     fn begin_life(&self, name: String, seen: (u64, TargetState), before: Option<JoinHandle<()>>) -> Life {
+        #[expect(clippy::disallowed_methods, reason = "sent to under a lock, which can't wait; a life answers quickly")]
         let (commands, receiver) = mpsc::unbounded_channel();
         let context = Arc::clone(&self.context);
         let done = tokio::spawn(async move {

@@ -219,6 +219,10 @@ type Order = (Command, mpsc::Sender<std::io::Result<Child>>);
 
 /// Spawns from one thread that lives as long as the process: the kernel ties the death signal to the parent *thread*,
 /// and test threads end with their test.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "each caller waits for its answer, and a tokio channel would need a runtime"
+)]
 pub(crate) fn spawn_from_lasting_thread(command: Command) -> Result<Child> {
     static ORDERS: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
     let orders = ORDERS.get_or_init(|| {
