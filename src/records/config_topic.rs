@@ -105,7 +105,7 @@ impl ConfigRecord {
             Self::Task { id, config } => (format!("task-{id}"), config.as_ref().map(|c| json!({ "properties": c }))),
             Self::Commit { connector, tasks } => (format!("commit-{connector}"), tasks.map(|n| json!({ "tasks": n }))),
             Self::TargetState { connector, state } => {
-                (format!("target-state-{connector}"), state.map(|state| target_state_value(state)))
+                (format!("target-state-{connector}"), state.map(target_state_value))
             }
             Self::Ignored => return None,
         };

@@ -42,6 +42,7 @@ pub(crate) struct Clusters {
 }
 
 /// A task's inside.
+#[derive(Default)]
 pub(crate) struct FakeTask {
     /// Positions it was started from.
     pub(crate) from: BTreeMap<TopicPartition, i64>,
@@ -122,12 +123,6 @@ impl Clusters {
 
     pub(crate) fn set_storage_down(&self, down: bool) {
         self.storage.down.store(down, Ordering::Release);
-    }
-}
-
-impl Default for FakeTask {
-    fn default() -> Self {
-        Self { from: BTreeMap::new(), acknowledged: Mutex::default(), status: watch::Sender::default() }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Tests over real brokers: one binary, so that they share what is costly to start.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 mod flow;
 mod layering;
 mod mirror;

@@ -146,9 +146,8 @@ async fn small_topics_are_read_to_the_end() -> Result<()> {
     // What a Java worker with a compressing producer writes is read as well.
     produce(bootstrap, &at.topic, 0, &[Record::new("c", "3"), Record::new("d", "4")], Codec::Lz4).await?;
     let (records, end) = cluster.read_records(&at, 1).await?;
-    let seen: Vec<_> = records.iter().map(|r| (r.offset, r.key.as_deref(), r.value.as_deref())).collect();
-    let expected: [(i64, Option<&[u8]>, Option<&[u8]>); 3] =
-        [(1, Some(b"b"), None), (2, Some(b"c"), Some(b"3")), (3, Some(b"d"), Some(b"4"))];
+    let seen: Vec<_> = records.into_iter().map(|r| (r.offset, (r.key, r.value))).collect();
+    let expected = [(1, pair_of("b", None)), (2, pair_of("c", Some("3"))), (3, pair_of("d", Some("4")))];
     assert_eq!((seen.as_slice(), end), (expected.as_slice(), 4));
     Ok(())
 }
