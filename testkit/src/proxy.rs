@@ -27,7 +27,7 @@ pub use rules::{Direction, Frame, Rule, RuleHandle};
 
 const BIND_DEADLINE: Duration = Duration::from_secs(5);
 
-/// API keys of the Kafka protocol, for [`Rule::new`].
+/// API keys of the Kafka protocol, for [`Rule`].
 pub mod api_key {
     #![allow(missing_docs, reason = "each name is the request's own in the protocol guide")]
     pub const PRODUCE: i16 = 0;
