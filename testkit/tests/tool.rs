@@ -12,7 +12,7 @@ async fn tool(args: &[&str]) -> Result<Output> {
 }
 
 fn records(values: &[&str]) -> Vec<Record> {
-    values.iter().map(|value| Record::new(*value, *value)).collect()
+    values.iter().map(|value| Record::new(*value, *value).at(1_700_000_000_000)).collect()
 }
 
 #[tokio::test]
@@ -28,6 +28,7 @@ async fn compare_finds_missing_doubled_and_swapped_records() -> Result<()> {
         (&["a", "a", "b", "c"], Some("source offset 1 and target offset 1 differ")),
         (&["a", "c", "b"], Some("source offset 1 and target offset 1 differ")),
         (&["a", "b", "c", "c"], Some("3 records and 4")),
+        (&[], Some("3 records and 0")),
     ] {
         let copied = unique("copied");
         create_topic(target, &copied, 1, 1, &[]).await?;
