@@ -351,9 +351,8 @@ impl Partition {
             Verdict::Stop => {
                 let name = wire::code_name(code);
                 let cause = message.map_or_else(|| name.clone(), |m| format!("{name}: {m}"));
-                let offset = self.unresolved.as_ref().map_or(self.position, |b| b.base);
+                let reason = self.refusal(cluster, true, "Produce", self.next_to_write(), cause);
                 self.abandon();
-                let reason = self.refusal(cluster, true, "Produce", offset, cause);
                 self.stop(reason);
                 Verdict::Stop
             }
@@ -366,8 +365,11 @@ impl Partition {
         let attempts = if at_target { &mut self.produces } else { &mut self.fetches };
         let verdict = Self::judge(attempts, code, now);
         if verdict == Verdict::Stop {
-            let operation = if at_target { "Metadata for Produce" } else { "Metadata for Fetch" };
-            let reason = self.refusal(cluster, at_target, operation, self.position, wire::code_name(code));
+            let next = if at_target { self.next_to_write() } else { self.position };
+            let reason = self.refusal(cluster, at_target, "Metadata", next, wire::code_name(code));
+            if at_target {
+                self.abandon();
+            }
             self.stop(reason);
         }
         verdict
@@ -412,6 +414,12 @@ impl Partition {
     fn refusal(&self, cluster: &str, at_target: bool, operation: &'static str, offset: i64, cause: String) -> Stopped {
         let partition = if at_target { &self.target } else { &self.source };
         Stopped::Refused { cluster: cluster.to_owned(), partition: partition.clone(), operation, offset, cause }
+    }
+
+    /// The first source offset that the target has not acknowledged.
+    fn next_to_write(&self) -> i64 {
+        let first = self.unresolved.as_ref().or_else(|| self.queue.front());
+        first.map_or(self.position, |batch| batch.base)
     }
 
     /// Lets go of all that is fetched and not acknowledged: the target no longer takes it.

@@ -186,7 +186,7 @@ fn a_missing_topic_has_some_grace_wherever_it_is_missed() {
     assert_eq!(partition.prepare_refused(&missing, now), Verdict::Refresh);
     assert_eq!(partition.prepare_refused(&missing, now + MISSING_GRACE), Verdict::Stop);
 
-    for (at_target, named) in [(false, "Metadata for Fetch of t-0"), (true, "Metadata for Produce of a.t-0")] {
+    for (at_target, named) in [(false, "Metadata of t-0"), (true, "Metadata of a.t-0")] {
         let mut partition = started();
         assert_eq!(partition.metadata_refused("c", at_target, UNKNOWN_TOPIC, now), Verdict::Refresh);
         partition.metadata_known(at_target);
