@@ -1,7 +1,7 @@
 //! The data plane: fetch → plan → rewrite → produce → acknowledge.
 //!
 //! A [`Flow`] owns the source partitions of one task. A batch that needs no change inside is never decompressed: its 61 header bytes are
-//! rewritten and its payload moves as it came. [`partition`] decides, [`task`] acts.
+//! rewritten and its payload moves as it came. `partition` decides, `task` acts.
 
 mod error;
 mod partition;
