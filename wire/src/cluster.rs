@@ -36,7 +36,7 @@ pub struct ClusterConfig {
     pub client_id: String,
     /// Longest wait for the answer to one request; also how long admin calls are tried again.
     pub request_timeout: Duration,
-    /// Longest wait for a connection.
+    /// Longest wait for a connection, and again for the broker's first answer on it.
     pub connect_timeout: Duration,
     /// Longest answer accepted, bytes.
     pub max_response_bytes: usize,
@@ -232,6 +232,8 @@ impl Cluster {
             broker,
             client_id: self.config.client_id.clone(),
             request_timeout: self.config.request_timeout,
+            // A frozen broker's machine still takes connections; only the first answer tells that somebody is there.
+            handshake_timeout: self.config.connect_timeout.min(self.config.request_timeout),
             max_response_bytes: self.config.max_response_bytes,
         };
         Connection::open(stream, peer).await
@@ -393,3 +395,23 @@ impl Cluster {
 
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const LEADER_NOT_AVAILABLE: i16 = 5;
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_frozen_broker_is_given_up_within_the_connect_timeout() {
+        // The operating system completes the connection; nobody ever reads from it.
+        let frozen = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = frozen.local_addr().unwrap().to_string();
+        let mut config = ClusterConfig::new("A", std::slice::from_ref(&address));
+        config.connect_timeout = Duration::from_millis(100);
+        config.request_timeout = Duration::from_secs(600);
+        let asked = tokio::time::timeout(Duration::from_secs(60), Cluster::new(config).cluster_id()).await;
+        let error = asked.expect("the handshake is not bounded by the connect timeout").unwrap_err().to_string();
+        assert!(error.contains(&format!("{address} did not answer ApiVersions within 100 ms")), "{error}");
+    }
+}

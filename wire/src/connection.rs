@@ -44,6 +44,8 @@ pub(crate) struct Peer {
     pub(crate) client_id: String,
     /// Longest wait for an answer.
     pub(crate) request_timeout: Duration,
+    /// Longest wait for the first answer, to ApiVersions.
+    pub(crate) handshake_timeout: Duration,
     /// Longest answer accepted, bytes.
     pub(crate) max_response_bytes: usize,
 }
@@ -245,7 +247,7 @@ impl Connection {
             .with_client_software_name(StrBytes::from_static_str("kmirror"))
             .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
         let api = ApiVersionsRequest::API;
-        let patience = self.shared.peer.request_timeout;
+        let patience = self.shared.peer.handshake_timeout;
         for version in [ApiVersionsRequest::SPOKEN.1, 0] {
             let correlation = self.next_correlation();
             let frame = encode(&request, version, correlation, &self.shared.peer.client_id)

@@ -60,6 +60,7 @@ fn opening() -> (Broker, impl Future<Output = Result<Connection>>) {
         broker: "b:9092".to_owned(),
         client_id: "test".to_owned(),
         request_timeout: PATIENCE,
+        handshake_timeout: PATIENCE,
         max_response_bytes: LIMIT,
     };
     (Broker(theirs), Connection::open(Box::new(ours), peer))
