@@ -50,8 +50,12 @@ pub struct FlowPartition {
 /// What one task copies.
 #[derive(Debug, Clone)]
 pub struct FlowSpec {
-    /// Names the flow in logs and client ids: `<source>-><target>|<connector>-<task>`.
+    /// Names the flow in logs: `<connector>-<task>`.
     pub name: String,
+    /// Client id of the connections that fetch.
+    pub consumer_client_id: String,
+    /// Client id of the connections that produce.
+    pub producer_client_id: String,
     /// The cluster that is read.
     pub source: Cluster,
     /// The cluster that is written.

@@ -94,8 +94,8 @@ impl Task {
         let index = |of: fn(&super::FlowPartition) -> &TopicPartition| {
             spec.partitions.iter().enumerate().map(|(i, p)| (of(p).clone(), i)).collect::<HashMap<_, _>>()
         };
-        let source = spec.source.with_own_connections(format!("{}|replication-consumer", spec.name));
-        let target = spec.target.with_own_connections(format!("{}|replication-producer", spec.name));
+        let source = spec.source.with_own_connections(spec.consumer_client_id);
+        let target = spec.target.with_own_connections(spec.producer_client_id);
         let now = Instant::now();
         Self {
             source: End::new(source, topics(|p| &p.source)),

@@ -10,7 +10,7 @@ use super::{
     topics::{self, Outcome, TopicRules},
 };
 use crate::{
-    config::{AutoOffsetReset, SourceConnectorConfig},
+    config::{AutoOffsetReset, Side, SourceConnectorConfig},
     flow::{FlowPartition, FlowSpec, Start},
 };
 
@@ -38,7 +38,7 @@ impl SourceConnector {
     /// be. All may pass: try again after a while.
     pub async fn connect(config: SourceConnectorConfig, worker: &Cluster) -> Result<Self, Error> {
         let selection = Selection::new(&config)?;
-        let client_id = format!("{}->{}|{}", config.source_alias, config.target_alias, config.name);
+        let client_id = admin_client_id(&config, Side::Source);
         let source_config = cluster_config(&config.source_alias, &config.source_bootstrap, &client_id);
         let mut connector = Self {
             source: Cluster::new(source_config.clone()),
@@ -49,20 +49,21 @@ impl SourceConnector {
             failures: BTreeMap::new(),
         };
         if connector.config.enabled {
-            connector.source_id = connector.check_clusters(source_config, worker, &client_id).await?;
+            connector.source_id = connector.check_clusters(source_config, worker).await?;
         }
         Ok(connector)
     }
 
     /// Asks all clusters for their ids at once and compares them; returns the source's.
-    async fn check_clusters(&self, source: ClusterConfig, worker: &Cluster, client_id: &str) -> Result<String, Error> {
+    async fn check_clusters(&self, source: ClusterConfig, worker: &Cluster) -> Result<String, Error> {
         let config = &self.config;
         let source = probe(source);
-        let target = config
-            .target_bootstrap
-            .as_ref()
-            .filter(|addresses| addresses.join(",") != worker.addresses())
-            .map(|addresses| probe(cluster_config(&config.target_alias, addresses, client_id)));
+        let target =
+            config.target_bootstrap.as_ref().filter(|addresses| addresses.join(",") != worker.addresses()).map(
+                |addresses| {
+                    probe(cluster_config(&config.target_alias, addresses, &admin_client_id(config, Side::Target)))
+                },
+            );
         let target_id = async {
             match &target {
                 Some(target) => cluster_id("reaching the target", target).await.map(Some),
@@ -201,7 +202,14 @@ impl SourceConnector {
                 })
             })
             .collect();
-        FlowSpec { name, source: self.source.clone(), target: self.target.clone(), partitions }
+        FlowSpec {
+            consumer_client_id: format!("{}|replication-consumer", client_id(&self.config, &name)),
+            producer_client_id: format!("connector-producer-{name}"),
+            name,
+            source: self.source.clone(),
+            target: self.target.clone(),
+            partitions,
+        }
     }
 
     /// The partitions that have no stored position while `auto.offset.reset=none` forbids to choose one.
@@ -240,6 +248,16 @@ fn mirrored_partitions(topics: &[MirroredTopic], outcome: &Outcome) -> Vec<Topic
         .collect();
     partitions.sort();
     partitions
+}
+
+/// The beginning of client ids, as `MirrorConnectorConfig` makes it; `owner` is the connector or its task. Brokers' quotas
+/// and request logs go by them, so they are MirrorMaker's.
+fn client_id(config: &SourceConnectorConfig, owner: &str) -> String {
+    format!("{}->{}|{owner}", config.source_alias, config.target_alias)
+}
+
+fn admin_client_id(config: &SourceConnectorConfig, side: Side) -> String {
+    format!("{}|replication-{}-admin", client_id(config, &config.name), side.name())
 }
 
 fn cluster_config(alias: &str, bootstrap: &[String], client_id: &str) -> ClusterConfig {
@@ -282,6 +300,22 @@ async fn within<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mirror::selection::tests::config;
+
+    #[tokio::test]
+    async fn client_ids_are_mirrormakers() {
+        let worker = Cluster::new(ClusterConfig::new("worker", &["127.0.0.1:9".to_owned()]));
+        let connector = SourceConnector::connect(config("enabled=false"), &worker).await.unwrap();
+        let spec = connector.flow_spec(2, &[], &BTreeMap::new());
+        assert_eq!(spec.name, "msc-2");
+        assert_eq!(spec.consumer_client_id, "source->target|msc-2|replication-consumer");
+        assert_eq!(spec.producer_client_id, "connector-producer-msc-2");
+        let admins = [Side::Source, Side::Target].map(|side| admin_client_id(&connector.config, side));
+        assert_eq!(
+            admins,
+            ["source->target|msc|replication-source-admin", "source->target|msc|replication-target-admin"]
+        );
+    }
 
     #[test]
     fn a_partition_begins_behind_its_position() {

@@ -24,7 +24,9 @@ fn flow(source: &str, target: &str, from: &str, to: &str, partitions: i32, start
     let partition =
         |p| FlowPartition { source: TopicPartition::new(from, p), target: TopicPartition::new(to, p), start };
     Flow::start(FlowSpec {
-        name: "a->b|test-0".to_owned(),
+        name: "test-0".to_owned(),
+        consumer_client_id: "a->b|test-0|replication-consumer".to_owned(),
+        producer_client_id: "connector-producer-test-0".to_owned(),
         source: cluster("a", source),
         target: cluster("b", target),
         partitions: (0..partitions).map(partition).collect(),

@@ -27,7 +27,9 @@ fn flow(source: &str, target: &str, topic: &str, partitions: i32) -> Flow {
         start: Start::Earliest,
     };
     Flow::start(FlowSpec {
-        name: "a->b|trouble-0".to_owned(),
+        name: "trouble-0".to_owned(),
+        consumer_client_id: "a->b|trouble-0|replication-consumer".to_owned(),
+        producer_client_id: "connector-producer-trouble-0".to_owned(),
         source: cluster("a", source),
         target: cluster("b", target),
         partitions: (0..partitions).map(partition).collect(),
