@@ -4,11 +4,13 @@
 //! which partition ([`split`]). [`SourceConnector`] acts on them.
 
 mod assignment;
+mod reach;
 mod selection;
 mod source_connector;
 mod topics;
 
 pub use assignment::split;
+pub use reach::SourceCheck;
 pub use selection::{MirroredTopic, Selected, Selection};
 pub use source_connector::SourceConnector;
 

@@ -1,12 +1,14 @@
 //! MirrorSourceConnector: reaches the clusters, keeps the target's topics, tells the tasks what to copy.
 
-use std::{collections::BTreeMap, future::Future, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use tracing::{error, info, warn};
 use wire::{Cluster, ClusterConfig, TopicPartition};
 
 use super::{
-    Error, MirroredTopic, Selection, split,
+    Error, MirroredTopic, Selection, SourceCheck,
+    reach::{REACHING_SOURCE, ask_id, cluster_id, probe, same_source, within},
+    split,
     topics::{self, Outcome, TopicRules},
 };
 use crate::{
@@ -14,18 +16,17 @@ use crate::{
     flow::{FlowPartition, FlowSpec, Start},
 };
 
-/// For reaching a cluster at the start, over all its addresses: a wrong address must show while the user is looking.
-const REACH_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// MirrorSourceConnector: what is mirrored, and under which names.
 #[derive(Debug)]
 pub struct SourceConnector {
     config: SourceConnectorConfig,
     selection: Selection,
+    source_config: ClusterConfig,
     source: Cluster,
     /// Cluster id of the source when the connector started; empty while the connector is disabled.
     source_id: String,
     target: Cluster,
+    topics: usize,
     failures: BTreeMap<String, String>,
 }
 
@@ -42,22 +43,24 @@ impl SourceConnector {
         let source_config = cluster_config(&config.source_alias, &config.source_bootstrap, &client_id);
         let mut connector = Self {
             source: Cluster::new(source_config.clone()),
+            source_config,
             source_id: String::new(),
             target: worker.clone(),
             selection,
             config,
+            topics: 0,
             failures: BTreeMap::new(),
         };
         if connector.config.enabled {
-            connector.source_id = connector.check_clusters(source_config, worker).await?;
+            connector.source_id = connector.check_clusters(worker).await?;
         }
         Ok(connector)
     }
 
     /// Asks all clusters for their ids at once and compares them; returns the source's.
-    async fn check_clusters(&self, source: ClusterConfig, worker: &Cluster) -> Result<String, Error> {
+    async fn check_clusters(&self, worker: &Cluster) -> Result<String, Error> {
         let config = &self.config;
-        let source = probe(source);
+        let source = probe(self.source_config.clone());
         let target =
             config.target_bootstrap.as_ref().filter(|addresses| addresses.join(",") != worker.addresses()).map(
                 |addresses| {
@@ -71,7 +74,7 @@ impl SourceConnector {
             }
         };
         let (source_id, worker_id, target_id) = tokio::join!(
-            cluster_id("reaching the source", &source),
+            cluster_id(REACHING_SOURCE, &source),
             cluster_id("reaching the worker's cluster", worker),
             target_id,
         );
@@ -96,24 +99,10 @@ impl SourceConnector {
         Ok(source_id)
     }
 
-    /// Checks that the source answers and is the cluster it was: cheap, for the time between refreshes.
-    ///
-    /// # Errors
-    /// It does not answer within about 10 s, or another cluster answers at its addresses.
-    pub async fn check_source(&self) -> Result<(), Error> {
-        if !self.config.enabled {
-            return Ok(());
-        }
-        let id = cluster_id("reaching the source", &self.source).await?;
-        if id == self.source_id {
-            return Ok(());
-        }
-        Err(Error::SourceChanged {
-            cluster: self.config.source_alias.clone(),
-            addresses: self.source.addresses(),
-            was: self.source_id.clone(),
-            is: id,
-        })
+    /// For finding out between refreshes whether the source is still there. Not for a connector that is not enabled.
+    #[must_use]
+    pub fn source_check(&self) -> Arc<SourceCheck> {
+        SourceCheck::new(self.source_config.clone(), self.source_id.clone())
     }
 
     /// One refresh: lists the source's topics, makes missing remote topics and partitions. Returns the source
@@ -121,13 +110,19 @@ impl SourceConnector {
     /// [`failures`](Self::failures) and tried again at the next refresh.
     ///
     /// # Errors
-    /// The clusters' topics could not be listed or altered at all; bounded by `admin.timeout.ms`.
+    /// The source is another cluster than at the start, or the clusters' topics could not be listed or altered at all;
+    /// bounded by `admin.timeout.ms`.
     pub async fn sync_topics(&mut self) -> Result<Vec<TopicPartition>, Error> {
         if !self.config.enabled {
             return Ok(Vec::new());
         }
         let limit = self.config.admin_timeout;
-        let listing = async { self.source.topics(None).await.map_err(Error::during("listing the source's topics")) };
+        let listing = async {
+            // Another cluster's topics would be made on the target among those of the one that was meant.
+            let id = ask_id(REACHING_SOURCE, &self.source).await?;
+            same_source(&self.source_config, &self.source_id, id)?;
+            self.source.topics(None).await.map_err(Error::during("listing the source's topics"))
+        };
         let metadata = within(limit, "listing the source's topics", &self.source, listing).await?;
         let selected = self.selection.select(&metadata);
         for (topic, reason) in &selected.failures {
@@ -147,6 +142,7 @@ impl SourceConnector {
             partitions = partitions.len(),
             "topics refreshed"
         );
+        self.topics = selected.topics.len() + selected.failures.len();
         self.failures = outcome.failures;
         self.failures.extend(selected.failures);
         Ok(partitions)
@@ -156,6 +152,12 @@ impl SourceConnector {
     #[must_use]
     pub fn failures(&self) -> &BTreeMap<String, String> {
         &self.failures
+    }
+
+    /// How many source topics should be mirrored, as of the last refresh; [`failures`](Self::failures) among them.
+    #[must_use]
+    pub fn topics(&self) -> usize {
+        self.topics
     }
 
     /// The connector's configuration.
@@ -264,37 +266,6 @@ fn cluster_config(alias: &str, bootstrap: &[String], client_id: &str) -> Cluster
     let mut config = ClusterConfig::new(alias, bootstrap);
     config.client_id = client_id.to_owned();
     config
-}
-
-/// A cluster to ask once: all its addresses get their turn within [`REACH_TIMEOUT`], so that the error can tell what
-/// each said.
-fn probe(mut config: ClusterConfig) -> Cluster {
-    let addresses = u32::try_from(config.bootstrap.len()).unwrap_or(u32::MAX).max(1);
-    let each = (REACH_TIMEOUT * 9 / 10) / addresses;
-    config.connect_timeout = config.connect_timeout.min(each);
-    config.request_timeout = config.request_timeout.min(each);
-    Cluster::new(config)
-}
-
-async fn cluster_id(operation: &'static str, cluster: &Cluster) -> Result<String, Error> {
-    let asking = async { cluster.cluster_id().await.map_err(Error::during(operation)) };
-    within(REACH_TIMEOUT, operation, cluster, asking).await
-}
-
-async fn within<T>(
-    limit: Duration,
-    operation: &'static str,
-    cluster: &Cluster,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-        Err(Error::Timeout {
-            operation,
-            cluster: cluster.alias().to_owned(),
-            addresses: cluster.addresses(),
-            after: limit,
-        })
-    })
 }
 
 #[cfg(test)]

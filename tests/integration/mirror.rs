@@ -91,7 +91,7 @@ async fn remote_topics_are_made_like_their_sources_and_grow_with_them() -> Resul
     let topics = format!("{prefix}.*");
     let config = config(&pair.source, &pair.target, &[("topics", &topics), ("tasks.max", "2")])?;
     let mut connector = SourceConnector::connect(config, &target).await?;
-    connector.check_source().await?;
+    connector.source_check().check().await?;
     let mirrored = refreshed(&mut connector, 6, 0).await?;
     let names: Vec<String> = mirrored.iter().map(ToString::to_string).collect();
     let expected = [
