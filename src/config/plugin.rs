@@ -36,6 +36,14 @@ impl ConnectorClass {
             Self::MirrorSource => MIRROR_SOURCE.class,
         }
     }
+
+    /// Class of its tasks, as Connect's task configurations name it.
+    #[must_use]
+    pub fn task_name(self) -> &'static str {
+        match self {
+            Self::MirrorSource => "org.apache.kafka.connect.mirror.MirrorSourceTask",
+        }
+    }
 }
 
 /// The connectors that can be made.

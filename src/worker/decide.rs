@@ -7,8 +7,15 @@ use std::{
 
 use wire::TopicPartition;
 
-use super::plugin::SOURCE_TASK;
-use crate::{config::Properties, records::State};
+use super::plugin::{Refreshed, SourceTrouble};
+use crate::{
+    config::{ConnectorClass, Properties},
+    records::State,
+};
+
+/// Most lines of a trace that name one topic or partition each: a status is one record, with a broker's limit of 1 MiB.
+/// The log names all.
+const MOST_NAMED: usize = 200;
 
 /// A pause before the next attempt: doubles from `least` up to `most`, of which the upper half is random so that
 /// workers that failed together don't come back together. `random` is in 0..1.
@@ -42,11 +49,52 @@ impl Reach {
         self.failure = Some(cause);
     }
 
+    /// Why the last question has no answer.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
     /// Why it must be called lost: it has failed to answer, and for longer than `patience`.
     pub(super) fn lost(&self, now: Instant, patience: Duration) -> Option<&str> {
         let silent = now.saturating_duration_since(self.last) > patience;
-        self.failure.as_deref().filter(|_| silent)
+        self.failure().filter(|_| silent)
     }
+}
+
+/// State and trace of a connector that has begun. Whatever fails it, its tasks run on: what is worst is told.
+///
+/// `trouble` is what is wrong with the source, `refresh` why refreshing has failed for some time, `found` what the last
+/// refresh that did not fail found.
+pub(super) fn connector_state(
+    trouble: Option<&SourceTrouble>,
+    refresh: Option<&str>,
+    found: &Refreshed,
+) -> (State, Option<String>) {
+    let trace = match (trouble, refresh) {
+        (Some(SourceTrouble::Changed(text)), _) => format!("kmirror.SourceChanged: {text}"),
+        (Some(SourceTrouble::Silent(text)), _) => format!("kmirror.SourceUnreachable: {text}"),
+        (None, Some(error)) => format!("kmirror.RefreshFailed: {error}"),
+        (None, None) if found.failures.is_empty() => return (State::Running, None),
+        (None, None) => {
+            let count = found.failures.len();
+            let verb = if count == 1 { "is" } else { "are" };
+            let first = format!("kmirror.TopicsNotMirrored: {count} of {} topics {verb} not mirrored", found.topics);
+            named(first, &found.failures)
+        }
+    };
+    (State::Failed, Some(trace))
+}
+
+/// A trace's first line, and one line for each that it is about.
+fn named<K: std::fmt::Display>(first: String, reasons: &BTreeMap<K, String>) -> String {
+    let mut trace = first;
+    for (what, reason) in reasons.iter().take(MOST_NAMED) {
+        trace.push_str(&format!("\n\t{what}: {reason}"));
+    }
+    if let Some(more @ 1..) = reasons.len().checked_sub(MOST_NAMED) {
+        trace.push_str(&format!("\n\tand {more} more, which the log names"));
+    }
+    trace
 }
 
 /// State and trace of a task: one stopped partition makes it FAILED, though the others go on.
@@ -55,11 +103,8 @@ pub(super) fn task_state(partitions: usize, stopped: &BTreeMap<TopicPartition, S
         return (State::Running, None);
     }
     let count = stopped.len();
-    let mut trace = format!("kmirror.PartitionsStopped: {count} of {partitions} partitions stopped");
-    for (partition, reason) in stopped {
-        trace.push_str(&format!("\n\t{partition}: {reason}"));
-    }
-    (State::Failed, Some(trace))
+    let first = format!("kmirror.PartitionsStopped: {count} of {partitions} partitions stopped");
+    (State::Failed, Some(named(first, stopped)))
 }
 
 /// Task configurations as MirrorMaker's source connector makes them, and Connect completes: the connector's own, with
@@ -68,7 +113,7 @@ pub(super) fn task_configs(connector: &Properties, split: &[Vec<TopicPartition>]
     let config = |(index, partitions): (usize, &Vec<TopicPartition>)| {
         let assigned: Vec<String> = partitions.iter().map(ToString::to_string).collect();
         let mut config = connector.clone();
-        config.insert("task.class".to_owned(), SOURCE_TASK.to_owned());
+        config.insert("task.class".to_owned(), ConnectorClass::MirrorSource.task_name().to_owned());
         config.insert("task.index".to_owned(), index.to_string());
         config.insert("task.assigned.partitions".to_owned(), assigned.join(","));
         config
@@ -141,6 +186,41 @@ mod tests {
         stopped.insert(tp("orders", 0), "DATA_LOSS [0,7)".into());
         let trace = "kmirror.PartitionsStopped: 2 of 4 partitions stopped\n\torders-0: DATA_LOSS [0,7)\n\torders-2: record too large";
         assert_eq!(task_state(4, &stopped), (State::Failed, Some(trace.to_owned())));
+    }
+
+    #[test]
+    fn the_worst_fails_a_connector() {
+        let failures = [("a", "creating topic A.a failed: denied"), ("b", "denied")];
+        let found = |count: usize| Refreshed {
+            partitions: Vec::new(),
+            topics: 5,
+            failures: failures[..count].iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        };
+        let trace = |trouble: Option<&SourceTrouble>, refresh, count| {
+            let (state, trace) = connector_state(trouble, refresh, &found(count));
+            assert_eq!(state == State::Failed, trace.is_some());
+            trace.unwrap_or_default()
+        };
+        assert_eq!(trace(None, None, 0), "");
+        assert_eq!(
+            trace(None, None, 1),
+            "kmirror.TopicsNotMirrored: 1 of 5 topics is not mirrored\n\ta: creating topic A.a failed: denied"
+        );
+        assert!(trace(None, None, 2).starts_with("kmirror.TopicsNotMirrored: 2 of 5 topics are not mirrored\n\ta: "));
+        assert_eq!(trace(None, Some("late"), 2), "kmirror.RefreshFailed: late");
+        let silent = SourceTrouble::Silent("refused".into());
+        assert_eq!(trace(Some(&silent), Some("late"), 2), "kmirror.SourceUnreachable: refused");
+        let changed = SourceTrouble::Changed("x is y".into());
+        assert_eq!(trace(Some(&changed), None, 0), "kmirror.SourceChanged: x is y");
+    }
+
+    #[test]
+    fn a_trace_fits_into_a_record() {
+        let stopped = (0..5_000).map(|p| (tp("t", p), "x".repeat(500))).collect();
+        let trace = task_state(6_000, &stopped).1.unwrap();
+        assert!(trace.starts_with("kmirror.PartitionsStopped: 5000 of 6000 partitions stopped\n\tt-0: x"));
+        assert!(trace.ends_with("\n\tand 4800 more, which the log names"));
+        assert!(trace.len() < 200_000, "{}", trace.len());
     }
 
     #[test]

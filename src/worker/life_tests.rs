@@ -36,6 +36,14 @@ async fn until_states(herder: &Herder, expected: &str) {
     .await;
 }
 
+async fn until_trace(herder: &Herder, expected: &str) {
+    until(&format!("the connector's trace becomes {expected}"), || {
+        let seen = herder.status("c").map_err(|error| error.to_string())?.connector.trace.unwrap_or_default();
+        if seen == expected { Ok(()) } else { Err(seen) }
+    })
+    .await;
+}
+
 async fn until_true(what: &str, mut check: impl FnMut() -> bool) {
     until(what, || if check() { Ok(()) } else { Err("not yet".to_owned()) }).await;
 }
@@ -102,12 +110,65 @@ async fn a_source_lost_while_running_is_shown_and_the_tasks_go_on() {
     create(&herder, &[]).await;
     until_states(&herder, "RUNNING [RUNNING]").await;
     clusters.set_source(Err("refused".into()));
-    until_states(&herder, "FAILED [RUNNING]").await;
-    assert_eq!(herder.status("c").unwrap().connector.trace.unwrap(), "kmirror.SourceUnreachable: refused");
+    until_trace(&herder, "kmirror.SourceUnreachable: refused").await;
+    assert_eq!(states(&herder), "FAILED [RUNNING]");
     assert_eq!(clusters.running().len(), 1);
     clusters.set_source(Ok(vec![tp("t", 0)]));
     until_states(&herder, "RUNNING [RUNNING]").await;
     assert_eq!(clusters.drained.lock().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn topics_that_are_not_mirrored_fail_the_connector_by_name_and_its_tasks_go_on() {
+    let clusters = Clusters::new(&[tp("t", 0)]);
+    clusters.set_failures(&[("u", "creating topic A.u failed: denied")]);
+    let herder = clusters.herder().await;
+    create(&herder, &[]).await;
+    let denied = "kmirror.TopicsNotMirrored: 1 of 2 topics is not mirrored\n\tu: creating topic A.u failed: denied";
+    until_trace(&herder, denied).await;
+    until_states(&herder, "FAILED [RUNNING]").await;
+    clusters.set_failures(&[]);
+    until_states(&herder, "RUNNING [RUNNING]").await;
+
+    clusters.set_failures(&[("u", "no"), ("v", "no")]);
+    until_trace(&herder, "kmirror.TopicsNotMirrored: 2 of 3 topics are not mirrored\n\tu: no\n\tv: no").await;
+    // A source that is gone is the worse, and what it hid is told again after it.
+    clusters.set_source(Err("refused".into()));
+    until_trace(&herder, "kmirror.SourceUnreachable: refused").await;
+    clusters.set_source(Ok(vec![tp("t", 0)]));
+    until_trace(&herder, "kmirror.TopicsNotMirrored: 2 of 3 topics are not mirrored\n\tu: no\n\tv: no").await;
+    clusters.set_failures(&[]);
+    until_states(&herder, "RUNNING [RUNNING]").await;
+    assert_eq!(clusters.drained.lock().unwrap().len(), 0);
+    assert_eq!(clusters.connects.load(Ordering::Acquire), 1);
+}
+
+#[tokio::test]
+async fn refreshes_that_fail_one_after_the_other_are_shown() {
+    let clusters = Clusters::new(&[tp("t", 0)]);
+    let herder = clusters.herder().await;
+    create(&herder, &[]).await;
+    until_states(&herder, "RUNNING [RUNNING]").await;
+    *clusters.refresh_error.lock().unwrap() = Some("listing the target's topics failed: denied".into());
+    until_trace(&herder, "kmirror.RefreshFailed: listing the target's topics failed: denied").await;
+    assert_eq!(states(&herder), "FAILED [RUNNING]");
+    *clusters.refresh_error.lock().unwrap() = None;
+    until_states(&herder, "RUNNING [RUNNING]").await;
+    assert_eq!(clusters.drained.lock().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn another_cluster_at_the_sources_address_is_shown() {
+    let clusters = Clusters::new(&[tp("t", 0)]);
+    let herder = clusters.herder().await;
+    create(&herder, &[]).await;
+    until_states(&herder, "RUNNING [RUNNING]").await;
+    clusters.changed.store(true, Ordering::Release);
+    *clusters.refresh_error.lock().unwrap() = Some("cluster A was x and is y now".into());
+    until_trace(&herder, "kmirror.SourceChanged: cluster A was x and is y now").await;
+    clusters.changed.store(false, Ordering::Release);
+    *clusters.refresh_error.lock().unwrap() = None;
+    until_states(&herder, "RUNNING [RUNNING]").await;
 }
 
 #[tokio::test]

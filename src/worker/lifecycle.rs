@@ -2,6 +2,7 @@
 //!
 //! Source and target may come and go at any time. Nothing here gives up: what fails is shown, and tried again.
 
+mod source;
 mod tasks;
 
 use std::{
@@ -10,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use source::Source;
 use tasks::RunningTask;
 use tokio::{
     sync::{Notify, mpsc},
@@ -19,8 +21,8 @@ use wire::TopicPartition;
 
 use super::{
     config_store::StoredConnector,
-    decide::{Reach, backoff},
-    plugin::{Connector, Plugin, Probe},
+    decide::backoff,
+    plugin::{Connector, Plugin, Refreshed, SourceTrouble},
     storage::Stores,
 };
 use crate::records::{State, TargetState};
@@ -30,9 +32,10 @@ use crate::records::{State, TargetState};
 pub(super) struct Timings {
     /// An attempt to reach the source that has no outcome by then is shown as FAILED.
     pub(super) attempt: Duration,
-    /// Between two questions whether the source is there, and how long one may take.
+    /// Between two questions whether the source is there.
     pub(super) probe: Duration,
-    /// A running connector whose source has not answered for this long is shown as FAILED.
+    /// A running connector whose source has not answered for this long is shown as FAILED; also how long one answer may
+    /// take.
     pub(super) source_lost: Duration,
     /// Bounds of the pause between attempts.
     pub(super) retry: (Duration, Duration),
@@ -76,18 +79,12 @@ pub(super) enum Ending {
     Shutdown,
 }
 
-/// Outcome of connecting or of a refresh; the connector comes back with it.
-struct Synced {
-    connector: Option<Box<dyn Connector>>,
-    result: Result<Vec<TopicPartition>, String>,
-}
-
-/// What there is of the source as long as the connector is to run.
-struct Source {
-    alias: String,
-    refresh: Option<Duration>,
-    probe: Arc<dyn Probe>,
-    reach: Reach,
+/// Outcome of work that is done beside the loop.
+enum Done {
+    /// Both clusters are reached.
+    Connected(Box<dyn Connector>),
+    /// Connecting failed, or a refresh has ended and the connector comes back with it.
+    Synced { connector: Option<Box<dyn Connector>>, result: Result<Refreshed, String> },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,10 +108,12 @@ pub(super) struct Lifecycle {
     source: Option<Source>,
     /// Absent while it is being connected, or away for a refresh.
     connector: Option<Box<dyn Connector>>,
-    work: JoinSet<Synced>,
-    probes: JoinSet<Result<(), String>>,
-    /// What the last refresh found.
-    partitions: Vec<TopicPartition>,
+    work: JoinSet<Done>,
+    probes: JoinSet<Result<(), SourceTrouble>>,
+    /// What the last refresh found that did not fail.
+    found: Refreshed,
+    /// How many refreshes have failed since, and why the last of them did.
+    refresh_failures: (u32, String),
     tasks: BTreeMap<u32, RunningTask>,
     /// Tasks to start anew when the connector is there again.
     restarts: BTreeSet<u32>,
@@ -140,7 +139,8 @@ impl Lifecycle {
             connector: None,
             work: JoinSet::new(),
             probes: JoinSet::new(),
-            partitions: Vec::new(),
+            found: Refreshed::default(),
+            refresh_failures: (0, String::new()),
             tasks: BTreeMap::new(),
             restarts: BTreeSet::new(),
             unsaved: BTreeMap::new(),
@@ -166,7 +166,8 @@ impl Lifecycle {
                     None => break Ending::Shutdown,
                 },
                 Some(done) = self.work.join_next() => match done {
-                    Ok(synced) => self.synced(synced).await,
+                    Ok(Done::Connected(connector)) => self.connected(connector),
+                    Ok(Done::Synced { connector, result }) => self.synced(connector, result).await,
                     Err(error) => self.attempt_failed(format!("kmirror.ConnectorPanicked: {error}")),
                 },
                 Some(Ok(answer)) = self.probes.join_next() => self.probed(answer),
@@ -255,47 +256,55 @@ impl Lifecycle {
             }
         }
         self.phase = Phase::Starting { failures };
-        let now = Instant::now();
+        self.refresh_failures.0 = 0;
         // A connector that is not enabled has no tasks, and needs no source.
-        self.source = opened.enabled.then(|| Source {
-            alias: opened.source_alias,
-            refresh: opened.refresh,
-            probe: opened.probe,
-            reach: Reach::new(now),
-        });
-        // Connecting asks the source itself; asking once more is for a first refresh that takes long.
-        self.next_probe = now + self.context.timings.probe;
+        self.source = opened
+            .enabled
+            .then(|| Source::new(opened.source_alias, opened.source_name.clone(), opened.refresh, Instant::now()));
         let (enabled, connect, limit) = (opened.enabled, opened.connect, self.context.timings.attempt);
-        let name = self.source.as_ref().map_or_else(String::new, |source| source.probe.name());
+        let name = opened.source_name;
         self.work.spawn(async move {
             if !enabled {
-                return Synced { connector: None, result: Ok(Vec::new()) };
+                return Done::Synced { connector: None, result: Ok(Refreshed::default()) };
             }
             let connected = tokio::time::timeout(limit, connect).await;
             let connected =
                 connected.unwrap_or_else(|_| Err(format!("{name} gave no answer within {} s", limit.as_secs_f32())));
             match connected {
-                Ok(mut connector) => {
-                    let result = connector.sync_topics().await;
-                    Synced { connector: Some(connector), result }
-                }
-                Err(error) => Synced { connector: None, result: Err(error) },
+                Ok(connector) => Done::Connected(connector),
+                Err(error) => Done::Synced { connector: None, result: Err(error) },
             }
         });
     }
 
-    async fn synced(&mut self, synced: Synced) {
-        self.connector = synced.connector;
-        match synced.result {
-            Ok(partitions) => {
+    /// Refreshes for the first time, and watches the source from now on: that may take long.
+    fn connected(&mut self, connector: Box<dyn Connector>) {
+        let now = Instant::now();
+        if let Some(source) = &mut self.source {
+            source.probe = Some(connector.probe());
+            source.reach.answered(now);
+        }
+        self.next_probe = now + self.context.timings.probe;
+        self.connector = Some(connector);
+        self.refresh();
+    }
+
+    async fn synced(&mut self, connector: Option<Box<dyn Connector>>, result: Result<Refreshed, String>) {
+        self.connector = connector;
+        match result {
+            Ok(found) => {
                 if let Some(source) = &mut self.source {
                     source.reach.answered(Instant::now());
+                    source.trouble = None;
                 }
-                self.partitions = partitions;
+                self.refresh_failures.0 = 0;
+                self.found = found;
                 self.settle().await;
             }
             Err(error) if self.phase == Phase::Running => {
                 tracing::warn!(connector = self.name, "refreshing topics failed, tasks go on as they are: {error}");
+                self.refresh_failures = (self.refresh_failures.0.saturating_add(1), error);
+                self.show_connector();
                 if self.restarts.is_empty() {
                     self.schedule_refresh(self.context.timings.retry.1);
                 } else {
@@ -377,7 +386,7 @@ impl Lifecycle {
         let Some(mut connector) = self.connector.take() else { return };
         self.work.spawn(async move {
             let result = connector.sync_topics().await;
-            Synced { connector: Some(connector), result }
+            Done::Synced { connector: Some(connector), result }
         });
     }
 
@@ -385,49 +394,6 @@ impl Lifecycle {
     fn schedule_refresh(&mut self, limit: Duration) {
         let every = self.source.as_ref().and_then(|source| source.refresh);
         self.next_sync = every.filter(|_| self.connector.is_some()).map(|every| Instant::now() + every.min(limit));
-    }
-
-    fn probe(&mut self) {
-        let Some(source) = &self.source else { return };
-        // Between two attempts there is nothing to find out.
-        let pausing = matches!(self.phase, Phase::Starting { .. }) && self.work.is_empty();
-        if !self.probes.is_empty() || pausing {
-            return;
-        }
-        let (asked, name, limit) = (source.probe.probe(), source.probe.name(), self.context.timings.probe);
-        self.probes.spawn(async move {
-            let answer = tokio::time::timeout(limit, asked).await;
-            answer.unwrap_or_else(|_| Err(format!("{name} did not answer within {} s", limit.as_secs_f32())))
-        });
-    }
-
-    fn probed(&mut self, answer: Result<(), String>) {
-        let Some(source) = &mut self.source else { return };
-        match answer {
-            Ok(()) => {
-                source.reach.answered(Instant::now());
-                if self.phase == Phase::Running {
-                    self.show(State::Running, None);
-                }
-            }
-            Err(cause) => {
-                source.reach.failed(cause);
-                self.judge_source(Instant::now());
-            }
-        }
-    }
-
-    /// Shows a source that is gone. The tasks go on trying by themselves.
-    fn judge_source(&self, now: Instant) {
-        let Some(source) = &self.source else { return };
-        let patience = match self.phase {
-            Phase::Starting { .. } => self.context.timings.attempt,
-            Phase::Running => self.context.timings.source_lost,
-            Phase::Resting => return,
-        };
-        if let Some(cause) = source.reach.lost(now, patience) {
-            self.show(State::Failed, Some(format!("kmirror.SourceUnreachable: {cause}")));
-        }
     }
 
     async fn end(mut self, ending: Ending) {

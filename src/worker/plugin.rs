@@ -4,16 +4,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
-use wire::{Cluster, ClusterConfig, TopicPartition};
+use wire::{Cluster, TopicPartition};
 
 use crate::{
     config::{ConfigErrors, Properties, SourceConnectorConfig, WorkerConfig},
     flow::{Flow, FlowStatus},
-    mirror::SourceConnector,
+    mirror::{self, SourceCheck, SourceConnector},
 };
-
-/// Class of its tasks, as Connect's task configurations name it.
-pub(super) const SOURCE_TASK: &str = "org.apache.kafka.connect.mirror.MirrorSourceTask";
 
 /// Makes connectors from configurations.
 pub(super) trait Plugin: Send + Sync {
@@ -31,24 +28,44 @@ pub(super) struct Opened {
     pub(super) refresh: Option<Duration>,
     /// Sentences to log once.
     pub(super) hints: Vec<String>,
-    /// Tells whether the source answers.
-    pub(super) probe: Arc<dyn Probe>,
+    /// The source's alias and addresses, for messages.
+    pub(super) source_name: String,
     /// Reaches both clusters.
     pub(super) connect: BoxFuture<'static, Result<Box<dyn Connector>, String>>,
 }
 
-/// Asks a cluster whether it is there.
+/// What is wrong with a source; the texts name alias, addresses and cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum SourceTrouble {
+    /// It does not answer, which may pass.
+    Silent(String),
+    /// Another cluster answers at its addresses.
+    Changed(String),
+}
+
+/// Asks a source whether it is there.
 pub(super) trait Probe: Send + Sync {
-    /// What is asked, for messages: alias and addresses.
-    fn name(&self) -> String;
-    /// One attempt; the error names address and cause.
-    fn probe(&self) -> BoxFuture<'static, Result<(), String>>;
+    /// One attempt.
+    fn probe(self: Arc<Self>) -> BoxFuture<'static, Result<(), SourceTrouble>>;
+}
+
+/// What a refresh found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Refreshed {
+    /// Source partitions to mirror.
+    pub(super) partitions: Vec<TopicPartition>,
+    /// How many topics should be mirrored.
+    pub(super) topics: usize,
+    /// Those of them that are not, or not fully, and why.
+    pub(super) failures: BTreeMap<String, String>,
 }
 
 /// A connected connector.
 pub(super) trait Connector: Send + Sync {
-    /// One refresh: makes remote topics, returns the source partitions to mirror.
-    fn sync_topics(&mut self) -> BoxFuture<'_, Result<Vec<TopicPartition>, String>>;
+    /// For asking between refreshes, also while the connector itself is away for one.
+    fn probe(&self) -> Arc<dyn Probe>;
+    /// One refresh: makes remote topics.
+    fn sync_topics(&mut self) -> BoxFuture<'_, Result<Refreshed, String>>;
     /// Which task takes which of them.
     fn task_partitions(&self, partitions: &[TopicPartition]) -> Vec<Vec<TopicPartition>>;
     /// Partitions that [`start`](Self::start) leaves out, and why.
@@ -85,14 +102,13 @@ pub(super) struct MirrorSource {
 impl Plugin for MirrorSource {
     fn open(&self, config: &Properties) -> Result<Opened, ConfigErrors> {
         let config = SourceConnectorConfig::parse(config, &self.worker)?;
-        let source = Cluster::new(ClusterConfig::new(config.source_alias.as_str(), &config.source_bootstrap));
         let cluster = self.cluster.clone();
         Ok(Opened {
             enabled: config.enabled,
             source_alias: config.source_alias.clone(),
             refresh: config.refresh_topics,
             hints: config.hints.clone(),
-            probe: Arc::new(source),
+            source_name: format!("cluster {} at {}", config.source_alias, config.source_bootstrap.join(",")),
             connect: Box::pin(async move {
                 let connector = SourceConnector::connect(config, &cluster).await.map_err(|error| causes(&error))?;
                 Ok(Box::new(connector) as Box<dyn Connector>)
@@ -101,20 +117,27 @@ impl Plugin for MirrorSource {
     }
 }
 
-impl Probe for Cluster {
-    fn name(&self) -> String {
-        format!("cluster {} at {}", self.alias(), self.addresses())
-    }
-
-    fn probe(&self) -> BoxFuture<'static, Result<(), String>> {
-        let cluster = self.clone();
-        Box::pin(async move { cluster.cluster_id().await.map(|_| ()).map_err(|error| causes(&error)) })
+impl Probe for SourceCheck {
+    fn probe(self: Arc<Self>) -> BoxFuture<'static, Result<(), SourceTrouble>> {
+        Box::pin(async move {
+            self.check().await.map_err(|error| match &error {
+                mirror::Error::SourceChanged { .. } => SourceTrouble::Changed(causes(&error)),
+                _ => SourceTrouble::Silent(causes(&error)),
+            })
+        })
     }
 }
 
 impl Connector for SourceConnector {
-    fn sync_topics(&mut self) -> BoxFuture<'_, Result<Vec<TopicPartition>, String>> {
-        Box::pin(async move { self.sync_topics().await.map_err(|error| causes(&error)) })
+    fn probe(&self) -> Arc<dyn Probe> {
+        self.source_check()
+    }
+
+    fn sync_topics(&mut self) -> BoxFuture<'_, Result<Refreshed, String>> {
+        Box::pin(async move {
+            let partitions = self.sync_topics().await.map_err(|error| causes(&error))?;
+            Ok(Refreshed { partitions, topics: self.topics(), failures: self.failures().clone() })
+        })
     }
 
     fn task_partitions(&self, partitions: &[TopicPartition]) -> Vec<Vec<TopicPartition>> {

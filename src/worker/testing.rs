@@ -1,10 +1,10 @@
 //! A herder without clusters: topics in memory, connectors that do as they are told.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -19,13 +19,13 @@ use super::{
     herder::Herder,
     lifecycle::{Context, Timings},
     offset_store::OffsetStore,
-    plugin::{Connector, Opened, Plugin, Probe, Task},
+    plugin::{Connector, Opened, Plugin, Probe, Refreshed, SourceTrouble, Task},
     status_store::StatusStore,
     storage::Stores,
     topic_log::{TopicLog, memory::MemoryBackend},
 };
 use crate::{
-    config::{ConfigError, ConfigErrors, OverridePolicy, Properties, StorageTopic, WorkerConfig},
+    config::{self, ConfigError, ConfigErrors, OverridePolicy, Properties, StorageTopic, WorkerConfig},
     flow::FlowStatus,
 };
 
@@ -34,6 +34,12 @@ pub(crate) struct Clusters {
     pub(in crate::worker) storage: Arc<MemoryBackend>,
     /// Source partitions, and whether the source is there.
     pub(crate) source: Mutex<Result<Vec<TopicPartition>, String>>,
+    /// Topics that can't be mirrored, and why.
+    pub(crate) failures: Mutex<BTreeMap<String, String>>,
+    /// What refreshes fail of though the source answers.
+    pub(crate) refresh_error: Mutex<Option<String>>,
+    /// Whether another cluster answers at the source's address.
+    pub(crate) changed: AtomicBool,
     /// Connections made so far.
     pub(crate) connects: AtomicUsize,
     /// Running tasks by what they copy, and those that ended, oldest first.
@@ -72,6 +78,9 @@ impl Clusters {
         Arc::new(Self {
             storage: Arc::default(),
             source: Mutex::new(Ok(partitions.to_vec())),
+            failures: Mutex::default(),
+            refresh_error: Mutex::default(),
+            changed: AtomicBool::new(false),
             connects: AtomicUsize::new(0),
             tasks: Mutex::default(),
             drained: Mutex::default(),
@@ -98,6 +107,11 @@ impl Clusters {
         assert!(worker.started.set(started).is_ok());
         worker.set_health(super::Health::Healthy);
         worker
+    }
+
+    pub(crate) fn set_failures(&self, failures: &[(&str, &str)]) {
+        *self.failures.lock().unwrap() =
+            failures.iter().map(|(topic, reason)| ((*topic).to_owned(), (*reason).to_owned())).collect();
     }
 
     pub(crate) fn set_source(&self, source: Result<Vec<TopicPartition>, String>) {
@@ -167,11 +181,7 @@ impl Plugin for FakePlugin {
         let get = |key: &str| config.get(key).map(String::as_str);
         let error = |key: &str, message: String| ConfigError { key: key.into(), message };
         let mut errors = Vec::new();
-        if get("connector.class") != Some("MirrorSourceConnector") {
-            let class = get("connector.class").unwrap_or("null");
-            let text = format!("Failed to find any class that implements Connector and which name matches {class}");
-            return Err(ConfigErrors(vec![error("connector.class", text)]));
-        }
+        config::connector_class(config)?;
         if get("tasks.max").is_some_and(|v| v.parse::<u32>().is_err()) {
             let text = "Invalid value x for configuration tasks.max: Not a number of type INT";
             errors.push(error("tasks.max", text.into()));
@@ -191,7 +201,7 @@ impl Plugin for FakePlugin {
             source_alias: get("source.cluster.alias").unwrap().into(),
             refresh: Some(Duration::from_millis(20)),
             hints: Vec::new(),
-            probe: Arc::new(FakeProbe(self.0.clone())),
+            source_name: "cluster A at 127.0.0.1:9".into(),
             connect: Box::pin(async move {
                 clusters.source.lock().unwrap().clone()?;
                 clusters.connects.fetch_add(1, Ordering::AcqRel);
@@ -204,13 +214,12 @@ impl Plugin for FakePlugin {
 struct FakeProbe(Arc<Clusters>);
 
 impl Probe for FakeProbe {
-    fn name(&self) -> String {
-        "cluster A at 127.0.0.1:9".into()
-    }
-
-    fn probe(&self) -> BoxFuture<'static, Result<(), String>> {
-        let answer = self.0.source.lock().unwrap().clone().map(|_| ());
-        Box::pin(async move { answer })
+    fn probe(self: Arc<Self>) -> BoxFuture<'static, Result<(), SourceTrouble>> {
+        Box::pin(async move {
+            self.0.source.lock().unwrap().clone().map_err(SourceTrouble::Silent)?;
+            let changed = self.0.changed.load(Ordering::Acquire);
+            if changed { Err(SourceTrouble::Changed("cluster A was x and is y now".into())) } else { Ok(()) }
+        })
     }
 }
 
@@ -221,8 +230,19 @@ struct FakeConnector {
 }
 
 impl Connector for FakeConnector {
-    fn sync_topics(&mut self) -> BoxFuture<'_, Result<Vec<TopicPartition>, String>> {
-        Box::pin(async move { self.clusters.source.lock().unwrap().clone() })
+    fn probe(&self) -> Arc<dyn Probe> {
+        Arc::new(FakeProbe(self.clusters.clone()))
+    }
+
+    fn sync_topics(&mut self) -> BoxFuture<'_, Result<Refreshed, String>> {
+        Box::pin(async move {
+            let partitions = self.clusters.source.lock().unwrap().clone()?;
+            self.clusters.refresh_error.lock().unwrap().clone().map_or(Ok(()), Err)?;
+            let failures = self.clusters.failures.lock().unwrap().clone();
+            let mirrored: BTreeSet<_> = partitions.iter().map(|p| p.topic.clone()).collect();
+            let topics = mirrored.iter().chain(failures.keys()).collect::<BTreeSet<_>>().len();
+            Ok(Refreshed { partitions, topics, failures })
+        })
     }
 
     fn task_partitions(&self, partitions: &[TopicPartition]) -> Vec<Vec<TopicPartition>> {

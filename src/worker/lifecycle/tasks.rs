@@ -30,7 +30,7 @@ impl Lifecycle {
     /// that no partition is ever copied by two; then their positions are stored; then they start.
     pub(super) async fn settle(&mut self) {
         let split = match &self.connector {
-            Some(connector) => connector.task_partitions(&self.partitions),
+            Some(connector) => connector.task_partitions(&self.found.partitions),
             None => Vec::new(),
         };
         let wanted = task_configs(&self.stored.config, &split);
@@ -46,7 +46,12 @@ impl Lifecycle {
                 return;
             }
             self.stored.tasks.clone_from(&wanted);
-            tracing::info!(connector = self.name, "{} partitions in {} tasks", self.partitions.len(), wanted.len());
+            tracing::info!(
+                connector = self.name,
+                "{} partitions in {} tasks",
+                self.found.partitions.len(),
+                wanted.len()
+            );
         }
         self.context.stores.status.forget_tasks(&self.name, u32::try_from(wanted.len()).unwrap_or(u32::MAX));
         for ((number, partitions), config) in split.iter().enumerate().zip(wanted) {
@@ -54,7 +59,7 @@ impl Lifecycle {
         }
         self.phase = Phase::Running;
         self.schedule_refresh(Duration::MAX);
-        self.show(State::Running, None);
+        self.show_connector();
         self.show_tasks();
     }
 
