@@ -108,7 +108,7 @@ fn usage(messages: &[String]) -> ExitCode {
 }
 
 fn worker_config(file: &Path) -> Result<WorkerConfig, ConfigErrors> {
-    WorkerConfig::parse(&load_properties(file)?)
+    WorkerConfig::parse(&load_properties(file, "the worker's properties file")?)
 }
 
 /// One line per error, each naming the file.

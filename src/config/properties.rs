@@ -29,15 +29,15 @@ pub fn read_properties(text: &str) -> Result<Properties, ConfigErrors> {
     ConfigErrors::or(errors, properties)
 }
 
-/// Reads a `.properties` file.
+/// Reads a `.properties` file; `what` says in errors which one it is, such as `the worker's properties file`.
 ///
 /// # Errors
 /// As [`read_properties`], or the file cannot be read; each message begins with the file's name.
-pub fn load_properties(path: &Path) -> Result<Properties, ConfigErrors> {
+pub fn load_properties(path: &Path, what: &str) -> Result<Properties, ConfigErrors> {
     let named = |message: String| ConfigError { key: String::new(), message: format!("{}: {message}", path.display()) };
-    let bytes = fs::read(path).map_err(|error| named(error.to_string()))?;
+    let bytes = fs::read(path).map_err(|error| named(format!("can't read {what}: {error}")))?;
     // Kafka reads these files as ISO-8859-1. Only UTF-8 tells an editor's file from a damaged one.
-    let text = String::from_utf8(bytes).map_err(|_| named("not UTF-8 text".to_owned()))?;
+    let text = String::from_utf8(bytes).map_err(|_| named(format!("{what} is not UTF-8 text")))?;
     read_properties(&text)
         .map_err(|ConfigErrors(errors)| ConfigErrors(errors.into_iter().map(|error| named(error.message)).collect()))
 }
@@ -196,8 +196,9 @@ mod tests {
 
     #[test]
     fn file_errors_name_the_file() {
-        let missing = load_properties(Path::new("no/such.properties")).unwrap_err();
-        assert!(missing.0[0].message.starts_with("no/such.properties: "), "{missing}");
+        let missing = load_properties(Path::new("no/such.properties"), "the worker's properties file").unwrap_err();
+        let text = "no/such.properties: can't read the worker's properties file: No such file or directory";
+        assert!(missing.0[0].message.starts_with(text), "{missing}");
     }
 
     proptest! {
