@@ -59,12 +59,9 @@ pub struct Worker {
     config: WorkerConfig,
     worker_id: String,
     health: RwLock<Health>,
-    started: OnceLock<Started>,
-}
-
-struct Started {
-    cluster_id: String,
-    herder: Arc<Herder>,
+    /// Id of its own cluster, as last told.
+    cluster_id: RwLock<Option<String>>,
+    herder: OnceLock<Arc<Herder>>,
 }
 
 impl Worker {
@@ -75,7 +72,8 @@ impl Worker {
             config,
             worker_id,
             health: RwLock::new(Health::Starting("nothing has been tried yet".to_owned())),
-            started: OnceLock::new(),
+            cluster_id: RwLock::default(),
+            herder: OnceLock::new(),
         }
     }
 
@@ -91,12 +89,13 @@ impl Worker {
         self.health.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Id of its own cluster.
+    /// Id of its own cluster: known as soon as that is reached, before the worker's topics are read.
     ///
     /// # Errors
-    /// It has not started.
-    pub fn cluster_id(&self) -> Result<&str, Error> {
-        self.started().map(|started| started.cluster_id.as_str())
+    /// The cluster has not been reached.
+    pub fn cluster_id(&self) -> Result<String, Error> {
+        let known = self.cluster_id.read().unwrap_or_else(PoisonError::into_inner).clone();
+        known.ok_or_else(|| self.not_started())
     }
 
     /// What can be asked of it.
@@ -104,15 +103,15 @@ impl Worker {
     /// # Errors
     /// It has not started.
     pub fn herder(&self) -> Result<&Arc<Herder>, Error> {
-        self.started().map(|started| &started.herder)
+        self.herder.get().ok_or_else(|| self.not_started())
     }
 
-    fn started(&self) -> Result<&Started, Error> {
-        self.started.get().ok_or_else(|| match self.health() {
+    fn not_started(&self) -> Error {
+        match self.health() {
             Health::Starting(cause) | Health::Unhealthy(cause) => Error::Starting { cause },
             Health::Stopping => Error::ShuttingDown,
             Health::Healthy => Error::Internal("healthy without a start".to_owned()),
-        })
+        }
     }
 
     /// Starts, works until `shutdown`, and drains.
@@ -126,33 +125,34 @@ impl Worker {
         }
         let cluster = Cluster::new(client);
         tokio::pin!(shutdown);
-        let started = tokio::select! {
-            started = self.start(&cluster) => started?,
+        let herder = tokio::select! {
+            herder = self.start(&cluster) => herder?,
             () = &mut shutdown => {
                 self.set_health(Health::Stopping);
                 return Ok(());
             }
         };
-        let started = self.started.get_or_init(|| started);
+        let herder = self.herder.get_or_init(|| herder);
         self.set_health(Health::Healthy);
-        let count = started.herder.connectors().len();
-        tracing::info!("worker {} is ready: cluster {}, {count} connectors", self.worker_id, started.cluster_id);
+        let count = herder.connectors().len();
+        let cluster_id = self.cluster_id().unwrap_or_default();
+        tracing::info!("worker {} is ready: cluster {cluster_id}, {count} connectors", self.worker_id);
         tokio::select! {
-            () = self.watch(&cluster, &started.herder) => {}
+            () = self.watch(&cluster, herder) => {}
             () = &mut shutdown => {}
         }
         tracing::info!("draining");
         self.set_health(Health::Stopping);
-        started.herder.drain().await;
+        herder.drain().await;
         tracing::info!("drained");
         Ok(())
     }
 
-    async fn start(&self, cluster: &Cluster) -> Result<Started, Error> {
+    async fn start(&self, cluster: &Cluster) -> Result<Arc<Herder>, Error> {
         let mut failures = 0u32;
         loop {
             let error = match self.attempt(cluster).await {
-                Ok(started) => return Ok(started),
+                Ok(herder) => return Ok(herder),
                 Err(error) if error.refuses_start() => return Err(error),
                 Err(error) => error,
             };
@@ -164,13 +164,15 @@ impl Worker {
         }
     }
 
-    async fn attempt(&self, cluster: &Cluster) -> Result<Started, Error> {
+    async fn attempt(&self, cluster: &Cluster) -> Result<Arc<Herder>, Error> {
         let cluster_id = cluster.cluster_id().await?;
+        self.set_reached(cluster_id.clone());
         // Whoever is still in the group has its connectors running: two writers of the same partitions are never right.
         let group = cluster.describe_group(&self.config.group_id).await?;
         if !group.members.is_empty() {
             return Err(Error::ForeignMembers { group: self.config.group_id.clone(), members: group.members });
         }
+        self.set_health(Health::Starting(format!("cluster {cluster_id} is reached, its topics are made and read")));
         let stores = Stores::open(&self.config, &self.worker_id, cluster).await?;
         let plugin = Box::new(MirrorSource { worker: self.config.clone(), cluster: cluster.clone() });
         let timings = Timings {
@@ -182,7 +184,11 @@ impl Worker {
             flush_timeout: self.config.offset_flush_timeout,
             drain: self.config.task_shutdown_timeout,
         };
-        Ok(Started { cluster_id, herder: Herder::start(Context { stores, plugin, timings }) })
+        Ok(Herder::start(Context { stores, plugin, timings }))
+    }
+
+    fn set_reached(&self, cluster_id: String) {
+        *self.cluster_id.write().unwrap_or_else(PoisonError::into_inner) = Some(cluster_id);
     }
 
     /// Asks the worker's own cluster now and then, and catches up after an outage.

@@ -16,7 +16,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const COMMIT: Option<&str> = option_env!("KMIRROR_COMMIT");
 
 pub(super) async fn root(State(worker): AppState) -> Answer<ServerInfoBody> {
-    let kafka_cluster_id = worker.cluster_id()?.to_owned();
+    let kafka_cluster_id = worker.cluster_id()?;
     Ok(Json(ServerInfoBody { version: VERSION, commit: COMMIT.unwrap_or("unknown"), kafka_cluster_id }))
 }
 

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::worker::testing::{Clusters, tp, unstarted_worker, until};
+use crate::worker::testing::{Clusters, reached_worker, tp, unstarted_worker, until};
 
 struct Server {
     address: SocketAddr,
@@ -269,6 +269,16 @@ async fn a_worker_that_starts_says_what_it_waits_for() {
         assert_eq!((code, message.as_str()), (503, "The worker is still starting up: nothing has been tried yet"));
     }
     assert_eq!(server.get("/connector-plugins").await.code, 200);
+}
+
+#[tokio::test]
+async fn the_cluster_is_told_before_its_topics_are_read() {
+    let server = Server::start(reached_worker()).await;
+    let root = server.get("/").await;
+    assert_eq!((root.code, root.json()["kafka_cluster_id"].as_str()), (200, Some("kmirror-test-cluster")));
+    let waits = "The worker is still starting up: nothing has been tried yet";
+    assert_eq!(server.get("/connectors").await.error(), (503, waits.to_owned()));
+    assert_eq!(server.get("/health").await.code, 503);
 }
 
 #[test]

@@ -103,8 +103,8 @@ impl Clusters {
     /// A worker that has started with these clusters.
     pub(crate) async fn worker(self: &Arc<Self>) -> Worker {
         let worker = unstarted_worker();
-        let started = super::Started { cluster_id: "kmirror-test-cluster".into(), herder: self.herder().await };
-        assert!(worker.started.set(started).is_ok());
+        worker.set_reached("kmirror-test-cluster".into());
+        assert!(worker.herder.set(self.herder().await).is_ok());
         worker.set_health(super::Health::Healthy);
         worker
     }
@@ -160,6 +160,13 @@ pub(crate) fn unstarted_worker() -> Worker {
         hints: Vec::new(),
     };
     Worker::new(config, "me:8083".into())
+}
+
+/// A worker that has reached its cluster and reads its topics still.
+pub(crate) fn reached_worker() -> Worker {
+    let worker = unstarted_worker();
+    worker.set_reached("kmirror-test-cluster".into());
+    worker
 }
 
 struct FakePlugin(Arc<Clusters>);
