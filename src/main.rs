@@ -177,7 +177,9 @@ async fn work(config: WorkerConfig) -> Result<(), String> {
     tokio::spawn(heed(signals, Arc::clone(&stop)));
 
     let listeners = rest::bind(&config.listeners).await.map_err(|error| error.to_string())?;
-    tracing::warn!("REST is open to everybody who reaches its port, configurations and their secrets included");
+    if rest::is_reachable_from_outside(&listeners) {
+        tracing::warn!("REST is open to everybody who reaches its port, configurations and their secrets included");
+    }
     let bound = listeners.first().and_then(|listener| listener.local_addr().ok());
     let worker_id = rest::worker_id(&config, bound, &machine_name());
     let worker = Arc::new(Worker::new(config, worker_id));

@@ -2,7 +2,7 @@
 //!
 //! Paths, status codes, bodies and messages are Connect's (checked against its 3.7 sources), with these differences:
 //! - a body that can't be read is 400, where Connect answers 500: it is the client's to correct;
-//! - bodies over 1 MiB are 413;
+//! - bodies over 1 MiB are 413, and bodies that do not arrive within 10 s are 408;
 //! - while the worker starts or drains, what needs its cluster is 503 with the cause, where Connect lets clients wait
 //!   90 s; `/health` is 503 too when the worker's cluster stops answering, so that load balancers notice.
 
@@ -15,13 +15,14 @@ mod shapes;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{DefaultBodyLimit, FromRequestParts, Request, State},
     http::{Method, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{MethodRouter, get, post},
 };
+use body::BodyTimeout;
 use error::ApiError;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
@@ -33,6 +34,8 @@ use crate::{
 
 /// Largest request body taken, in bytes. Connector configurations are a few kB.
 const BODY_LIMIT: usize = 1024 * 1024;
+/// How long a request's body may take to arrive. They are a few kB: who takes longer holds a connection open for nothing.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a request may take (`ConnectResource.DEFAULT_REST_REQUEST_TIMEOUT_MS`).
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
 
@@ -72,6 +75,13 @@ pub async fn bind(listeners: &[Listener]) -> Result<Vec<TcpListener>, Error> {
     Ok(bound)
 }
 
+/// Whether the listeners can be reached from other machines.
+#[must_use]
+pub fn is_reachable_from_outside(listeners: &[TcpListener]) -> bool {
+    // One whose address can't be told is taken for the worse.
+    listeners.iter().any(|listener| listener.local_addr().map_or(true, |address| !address.ip().is_loopback()))
+}
+
 /// The worker's advertised `host:port`, as it stands in statuses: `rest.advertised.*`, else the first listener's host
 /// and port, else this machine's name. `machine` is that name.
 #[must_use]
@@ -94,8 +104,15 @@ pub async fn serve(
     worker: Arc<Worker>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
+    serve_router(listeners, router(worker, BODY_TIMEOUT), stop).await
+}
+
+async fn serve_router(
+    listeners: Vec<TcpListener>,
+    app: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Error> {
     let (stopping, stopped) = tokio::sync::watch::channel(false);
-    let app = router(worker);
     let mut servers = tokio::task::JoinSet::new();
     for listener in listeners {
         let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
@@ -126,7 +143,7 @@ fn route(router: Router<Arc<Worker>>, path: &str, methods: MethodRouter<Arc<Work
     router.route(&format!("{path}/"), methods.clone()).route(path, methods)
 }
 
-fn router(worker: Arc<Worker>) -> Router {
+fn router(worker: Arc<Worker>, body_timeout: Duration) -> Router {
     let routes: [(&str, MethodRouter<Arc<Worker>>); 10] = [
         ("/health", get(root::health)),
         ("/connector-plugins", get(root::plugins)),
@@ -145,6 +162,7 @@ fn router(worker: Arc<Worker>) -> Router {
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .layer(middleware::from_fn(guard))
+        .layer(Extension(BodyTimeout(body_timeout)))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(worker)
 }

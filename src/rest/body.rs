@@ -1,4 +1,6 @@
-//! Request bodies: what is taken, and what is said of the rest. Pure.
+//! Request bodies: what is taken, and what is said of the rest.
+
+use std::time::Duration;
 
 use axum::{
     body::Bytes,
@@ -8,8 +10,12 @@ use axum::{
 };
 use serde_json::{Map, Value};
 
-use super::{BODY_LIMIT, error::ApiError};
+use super::{BODY_LIMIT, BODY_TIMEOUT, error::ApiError};
 use crate::{records::TargetState, worker::GivenConfig};
+
+/// How long a request's body may take to arrive.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodyTimeout(pub(super) Duration);
 
 /// A request's body, JSON.
 pub(super) struct Body(pub(super) Value);
@@ -18,7 +24,9 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+        let limit = request.extensions().get().map_or(BODY_TIMEOUT, |BodyTimeout(limit)| *limit);
+        let read = tokio::time::timeout(limit, Bytes::from_request(request, state)).await;
+        let bytes = read.map_err(|_| ApiError::body_timed_out(limit))?.map_err(|rejection| {
             let text = rejection.body_text();
             match rejection.into_response().status() {
                 StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(BODY_LIMIT),

@@ -1,5 +1,7 @@
 //! Failed requests in Connect's shape: `{"error_code":404,"message":"…"}`.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     http::StatusCode,
@@ -32,6 +34,11 @@ impl ApiError {
             status: StatusCode::PAYLOAD_TOO_LARGE,
             message: format!("The request body is larger than {limit} bytes"),
         }
+    }
+
+    pub(super) fn body_timed_out(limit: Duration) -> Self {
+        let message = format!("The request body did not arrive within {} ms", limit.as_millis());
+        Self { status: StatusCode::REQUEST_TIMEOUT, message }
     }
 
     pub(super) fn not_found() -> Self {

@@ -39,10 +39,15 @@ impl Reply {
 
 impl Server {
     async fn start(worker: Worker) -> Self {
+        Self::start_with(worker, BODY_TIMEOUT).await
+    }
+
+    async fn start_with(worker: Worker, body_timeout: Duration) -> Self {
         let listeners = bind(&[Listener { host: Some("127.0.0.1".into()), port: 0 }]).await.unwrap();
         let address = listeners[0].local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        tokio::spawn(serve(listeners, Arc::new(worker), async move { drop(stopped.await) }));
+        let app = router(Arc::new(worker), body_timeout);
+        tokio::spawn(serve_router(listeners, app, async move { drop(stopped.await) }));
         Self { address, _stop: stop }
     }
 
@@ -240,6 +245,46 @@ async fn bad_bodies_are_refused_in_connects_shape() {
     }
     let reply = server.send("PUT", path, "Content-Type: Application/JSON; charset=utf-8\r\n", CONFIG.as_bytes()).await;
     assert_eq!(reply.code, 201);
+}
+
+#[tokio::test]
+async fn null_is_no_value_of_a_setting() {
+    let (_clusters, server) = started().await;
+    let text = "Connector configuration is invalid and contains the following 1 error(s):\n\
+        Invalid value null for configuration topics: Null value can not be supplied as the configuration value.\n\
+        You can also find the above list of errors at the endpoint `/connector-plugins/{connectorType}/config/validate`";
+    let with_null = CONFIG.replace('}', r#","topics":null}"#);
+    let put = server.call("PUT", "/connectors/c/config", &with_null).await;
+    assert_eq!(put.error(), (400, text.to_owned()));
+    let post = server.call("POST", "/connectors", &format!(r#"{{"name":"c","config":{with_null}}}"#)).await;
+    assert_eq!(post.error(), (400, text.to_owned()));
+    assert_eq!(server.get("/connectors").await.body, "[]");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_is_given_up() {
+    let server = Server::start_with(unstarted_worker(), Duration::from_millis(50)).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = "PUT /connectors/c/config HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\
+                Content-Length: 100\r\n\r\n{\"a\":";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    // The connection ends too: what might follow in it could not be told from the rest of the body.
+    let read = tokio::time::timeout(Duration::from_secs(60), stream.read_to_string(&mut answer)).await;
+    read.expect("the connection stays open").unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{head}");
+    assert_eq!(body, r#"{"error_code":408,"message":"The request body did not arrive within 50 ms"}"#);
+}
+
+#[tokio::test]
+async fn only_loopback_is_out_of_reach_from_outside() {
+    let bound = async |hosts: &[&str]| {
+        let listener = |host: &&str| Listener { host: Some((*host).to_owned()), port: 0 };
+        bind(&hosts.iter().map(listener).collect::<Vec<_>>()).await.unwrap()
+    };
+    assert!(!is_reachable_from_outside(&bound(&["127.0.0.1", "localhost"]).await));
+    assert!(is_reachable_from_outside(&bound(&["127.0.0.1", ""]).await));
 }
 
 #[tokio::test]
