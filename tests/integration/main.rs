@@ -3,9 +3,11 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod flow;
+mod kmirror;
 mod layering;
 mod mirror;
 mod shared;
 mod testkit;
 mod trouble;
 mod wire;
+mod worker;

@@ -1,0 +1,153 @@
+//! What stops single partitions: each is named in its task's trace, and the others go on.
+
+use ::testkit::{
+    Cluster, Codec, Producing, Record,
+    anyhow::{Context, Result, ensure},
+    create_topic, delete_topic, produce, produce_with, set_topic_configs, unique, watermarks,
+};
+
+use super::{Copy, connector, records, remote};
+use crate::{kmirror::Kmirror, shared::pair};
+
+/// Runs `AclCommand` with an operation each for all topics whose names begin so.
+async fn add_acl(cluster: &Cluster, allow: bool, operation: &str, prefix: &str) -> Result<()> {
+    let main = if cluster.java().is_kafka_3() { "kafka.admin.AclCommand" } else { "org.apache.kafka.tools.AclCommand" };
+    let principal = if allow { "--allow-principal" } else { "--deny-principal" };
+    let bootstrap = cluster.bootstrap();
+    let args = ["--bootstrap-server", &bootstrap, "--add", principal, "User:ANONYMOUS", "--operation", operation];
+    let topics = ["--topic", prefix, "--resource-pattern-type", "prefixed"];
+    cluster.tool(main, &[&args[..], &topics[..]].concat()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn denied_topics_are_named_with_operation_and_cluster() -> Result<()> {
+    // One cluster is both sides: its copies have other names.
+    let cluster = Cluster::builder()
+        .property("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")
+        .property("allow.everyone.if.no.acl.found", "true")
+        .start()
+        .await?;
+    let bootstrap = cluster.bootstrap();
+    let prefix = unique("acl");
+    let [unreadable, unwritable, open] = ["r", "w", "open"].map(|name| format!("{prefix}-{name}"));
+    for topic in [&unreadable, &unwritable, &open] {
+        create_topic(&bootstrap, topic, 1, 1, &[]).await?;
+        produce(&bootstrap, topic, 0, &records(0, 10), Codec::None).await?;
+    }
+    let remote_unwritable = remote(&unwritable);
+    // A topic with any rule at all is closed but for what rules allow.
+    let allowed = tokio::join!(
+        add_acl(&cluster, true, "All", &unreadable),
+        add_acl(&cluster, true, "All", &remote_unwritable),
+        add_acl(&cluster, false, "Read", &unreadable),
+        add_acl(&cluster, false, "Write", &remote_unwritable),
+    );
+    allowed.0.and(allowed.1).and(allowed.2).and(allowed.3)?;
+
+    let worker = Kmirror::on(&bootstrap).start().await?;
+    let config = connector(&bootstrap, &bootstrap, &format!("{prefix}-.*"), &[]);
+    worker.put_connector("mirror", &config).await?;
+    let words = [
+        "2 of 3 partitions",
+        &unreadable,
+        "Fetch",
+        "cluster src",
+        &remote_unwritable,
+        "Produce",
+        "TOPIC_AUTHORIZATION_FAILED",
+    ];
+    worker.wait_task_failed("mirror", 0, &words).await?;
+    // The connector itself has done what it has to do.
+    let status = worker.status("mirror").await?;
+    ensure!(status["connector"]["state"] == "RUNNING", "{status}");
+    let remote_open = remote(&open);
+    let copy = Copy { source: &bootstrap, topic: &open, target: &bootstrap, remote: &remote_open };
+    copy.wait_equal(&worker).await?;
+    produce(&bootstrap, &open, 0, &records(1_000, 10), Codec::None).await?;
+    copy.wait_equal(&worker).await
+}
+
+#[tokio::test]
+async fn topics_deleted_from_either_side_in_mid_run_are_named() -> Result<()> {
+    let pair = pair().await?;
+    let prefix = unique("vanishes");
+    let [kept, gone, sourceless] = ["kept", "gone", "sourceless"].map(|name| format!("{prefix}-{name}"));
+    for topic in [&kept, &gone, &sourceless] {
+        create_topic(&pair.source, topic, 1, 1, &[]).await?;
+        produce(&pair.source, topic, 0, &records(0, 10), Codec::None).await?;
+    }
+    let worker = Kmirror::on(&pair.target).start().await?;
+    let config = connector(&pair.source, &pair.target, &format!("{prefix}-.*"), &[]);
+    worker.put_connector("mirror", &config).await?;
+    worker.wait_running("mirror", 1).await?;
+    let [remote_kept, remote_gone, remote_sourceless] = [&kept, &gone, &sourceless].map(|topic| remote(topic));
+    let copy = Copy { source: &pair.source, topic: &kept, target: &pair.target, remote: &remote_kept };
+    copy.wait_equal(&worker).await?;
+    Copy { topic: &gone, remote: &remote_gone, ..copy }.wait_equal(&worker).await?;
+    Copy { topic: &sourceless, remote: &remote_sourceless, ..copy }.wait_equal(&worker).await?;
+
+    delete_topic(&pair.target, &remote_gone).await?;
+    delete_topic(&pair.source, &sourceless).await?;
+    for topic in [&kept, &gone] {
+        produce(&pair.source, topic, 0, &records(1_000, 10), Codec::None).await?;
+    }
+    let gone = format!("Metadata of {remote_gone}-0 at source offset 10 refused by cluster worker: UNKNOWN_TOPIC");
+    let words = ["2 of 3 partitions", &gone, &sourceless, "refused by cluster src: UNKNOWN_TOPIC"];
+    worker.wait_task_failed("mirror", 0, &words).await?;
+    copy.wait_equal(&worker).await
+}
+
+/// What this version can't copy yet stops its partition, in words.
+#[tokio::test]
+async fn batches_that_can_not_pass_are_named_with_their_reasons() -> Result<()> {
+    const TOO_LARGE: usize = 20_000;
+    let pair = pair().await?;
+    let topic = unique("refused");
+    create_topic(&pair.source, &topic, 3, 1, &[]).await?;
+    let remote = remote(&topic);
+    create_topic(&pair.target, &remote, 3, 1, &[("max.message.bytes", "10000")]).await?;
+    let large = Record::value(vec![b'x'; TOO_LARGE]);
+    for partition in 0..3 {
+        produce(&pair.source, &topic, partition, &records(0, 10), Codec::None).await?;
+    }
+    produce(&pair.source, &topic, 0, &[large], Codec::None).await?;
+    let transaction = Producing { transaction: Some((unique("txn"), true)), ..Producing::default() };
+    produce_with(&pair.source, &topic, 1, &records(100, 1), &transaction).await?;
+
+    let worker = Kmirror::on(&pair.target).start().await?;
+    worker.put_connector("mirror", &connector(&pair.source, &pair.target, &topic, &[])).await?;
+    let words = [
+        "2 of 3 partitions",
+        &format!("{topic}-0: "),
+        "source offset 10",
+        "MESSAGE_TOO_LARGE",
+        &format!("{topic}-1: "),
+        "offset 10 is part of a transaction",
+    ];
+    worker.wait_task_failed("mirror", 0, &words).await?;
+    produce(&pair.source, &topic, 2, &records(1_000, 10), Codec::None).await?;
+    worker
+        .until("the third partition to go on", crate::kmirror::DEADLINE, async || {
+            let ends: Vec<_> = watermarks(&pair.target, &remote).await?.iter().map(|end| end.high).collect();
+            ensure!(ends == [10, 10, 20], "{ends:?}");
+            Ok(())
+        })
+        .await?;
+    let task = worker.get("/connectors/mirror/tasks/0/status").await?.ok()?;
+    ensure!(task["trace"].as_str().context("no trace")?.contains(&topic), "{task}");
+
+    // A restart of what failed takes up what has been put right, where it stood.
+    set_topic_configs(&pair.target, &remote, &[("max.message.bytes", "100000")]).await?;
+    let restarted =
+        worker.request("POST", "/connectors/mirror/restart?includeTasks=true&onlyFailed=true", None).await?;
+    ensure!(restarted.status == 202 && restarted.json()?["tasks"][0]["state"] == "RESTARTING", "{restarted:?}");
+    worker.wait_task_failed("mirror", 0, &["1 of 3 partitions", &format!("{topic}-1: ")]).await?;
+    worker
+        .until("the first partition to go on", crate::kmirror::DEADLINE, async || {
+            let ends: Vec<_> = watermarks(&pair.target, &remote).await?.iter().map(|end| end.high).collect();
+            ensure!(ends == [11, 10, 20], "{ends:?}");
+            Ok(())
+        })
+        .await
+}
