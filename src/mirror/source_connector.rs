@@ -45,7 +45,8 @@ impl SourceConnector {
             source: Cluster::new(source_config.clone()),
             source_config,
             source_id: String::new(),
-            target: worker.clone(),
+            // Known to the user by the connector's name for it, not by the worker's.
+            target: worker.with_alias(config.target_alias.as_str()),
             selection,
             config,
             topics: 0,

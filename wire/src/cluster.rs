@@ -117,6 +117,13 @@ impl Cluster {
         Self { config: Arc::new(config), metadata: Arc::clone(&self.metadata), connections: Arc::default() }
     }
 
+    /// The same cluster under another alias, through connections of its own: what it says of itself in errors and logs.
+    #[must_use]
+    pub fn with_alias(&self, alias: impl Into<String>) -> Self {
+        let config = ClusterConfig { alias: alias.into(), ..(*self.config).clone() };
+        Self { config: Arc::new(config), metadata: Arc::clone(&self.metadata), connections: Arc::default() }
+    }
+
     /// Cluster alias, as configured.
     #[must_use]
     pub fn alias(&self) -> &str {

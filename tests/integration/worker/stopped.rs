@@ -92,7 +92,7 @@ async fn topics_deleted_from_either_side_in_mid_run_are_named() -> Result<()> {
     for topic in [&kept, &gone] {
         produce(&pair.source, topic, 0, &records(1_000, 10), Codec::None).await?;
     }
-    let gone = format!("Metadata of {remote_gone}-0 at source offset 10 refused by cluster worker: UNKNOWN_TOPIC");
+    let gone = format!("Metadata of {remote_gone}-0 at source offset 10 refused by cluster dst: UNKNOWN_TOPIC");
     let words = ["2 of 3 partitions", &gone, &sourceless, "refused by cluster src: UNKNOWN_TOPIC"];
     worker.wait_task_failed("mirror", 0, &words).await?;
     copy.wait_equal(&worker).await
