@@ -1,6 +1,8 @@
 //! Topics and their configurations.
 
 use std::collections::BTreeMap;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rdkafka::admin::{
@@ -9,6 +11,7 @@ use rdkafka::admin::{
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::Consumer;
+use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{DEADLINE, REQUEST_DEADLINE, blocking, config, consumer};
@@ -43,20 +46,32 @@ pub async fn create_topic(
     wait_for_topic(bootstrap, topic, partitions).await
 }
 
-/// Waits until a topic has at least this many partitions and each of them a leader.
+/// Waits until a topic has at least this many partitions and each of them a leader, by the word of every broker in the
+/// list that answers: brokers hear of a new topic one after the other, and any of them may be asked next.
 pub async fn wait_for_topic(bootstrap: &str, topic: &str, partitions: i32) -> Result<()> {
     let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
     wait_until(&format!("{partitions} partitions of {topic} with leaders"), DEADLINE, || {
         let (bootstrap, topic) = (bootstrap.clone(), topic.clone());
         blocking(move || {
-            let metadata = consumer(&config(&bootstrap))?.fetch_metadata(Some(&topic), REQUEST_DEADLINE)?;
-            let seen = metadata.topics().first().context("no answer for the topic")?;
-            let led = seen.partitions().iter().filter(|p| p.leader() >= 0).count();
-            ensure!(seen.error().is_none() && led >= partitions as usize, "{led} with leaders, {:?}", seen.error());
+            let answers: Vec<_> = bootstrap.split(',').map(|address| led_partitions(address, &topic)).collect();
+            ensure!(answers.iter().any(Result::is_ok), "no broker answers: {answers:?}");
+            for (led, error) in answers.into_iter().flatten() {
+                ensure!(error.is_none() && led >= partitions as usize, "{led} with leaders, {error:?}");
+            }
             Ok(())
         })
     })
     .await
+}
+
+/// How many partitions of a topic have leaders, and the topic's error, as one broker knows it.
+fn led_partitions(address: &str, topic: &str) -> Result<(usize, Option<RDKafkaRespErr>)> {
+    // A refused connection is quickly told from a slow answer, where librdkafka would try again until its deadline.
+    let socket = address.to_socket_addrs()?.next().context("no such host")?;
+    TcpStream::connect_timeout(&socket, Duration::from_secs(2)).context("does not accept connections")?;
+    let metadata = consumer(&config(address))?.fetch_metadata(Some(topic), REQUEST_DEADLINE)?;
+    let seen = metadata.topics().first().context("no answer for the topic")?;
+    Ok((seen.partitions().iter().filter(|p| p.leader() >= 0).count(), seen.error()))
 }
 
 /// Raises a topic's partition count to `total` and waits until all have leaders.
