@@ -23,6 +23,7 @@ mod worker;
 pub use address::Listener;
 pub use client::{AutoOffsetReset, ClientSetting, IsolationLevel, Side, effective_client};
 pub use error::{ConfigError, ConfigErrors};
+pub use hints::Hint;
 pub use key::{Default, Importance, Key, Kind, Valid, Value};
 pub use keys::{
     CLIENT_KEYS, ClientKey, ClientRole, MIRROR_SOURCE_KEYS, REPLICATION_POLICIES, SOURCE_CONNECTOR_KEYS, WORKER_KEYS,

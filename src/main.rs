@@ -10,7 +10,7 @@ use std::{
 
 use clap::{Parser, Subcommand, ValueEnum};
 use kmirror::{
-    config::{ConfigErrors, WorkerConfig, load_properties},
+    config::{ConfigErrors, Hint, WorkerConfig, load_properties},
     rest,
     worker::Worker,
 };
@@ -168,7 +168,10 @@ fn run(config: WorkerConfig) -> ExitCode {
 
 async fn work(config: WorkerConfig) -> Result<(), String> {
     for hint in &config.hints {
-        tracing::warn!("{hint}");
+        match hint {
+            Hint::Info(text) => tracing::info!("{text}"),
+            Hint::Warn(text) => tracing::warn!("{text}"),
+        }
     }
     let (stop, mut stopped) = watch::channel(false);
     let stop = Arc::new(stop);

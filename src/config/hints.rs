@@ -1,20 +1,23 @@
 //! Sentences about keys that are tolerated and do nothing: probably misspelt, or ignored by MirrorMaker too.
 
+use std::collections::BTreeMap;
+
 use super::{
-    Properties,
+    Properties, Side,
     client::{is_connection_setting, roles_of},
     keys::{CLIENT_KEYS, ClientRole, OTHER_CONNECTORS_KEYS, TASK_KEYS, WORKER_KEYS, mirror_source_keys},
+    values::Values,
 };
 
-/// Prefixes under which a connector's client settings come. Those of the data's producer are apart.
-const CLIENT_PREFIXES: [&str; 7] = [
-    "consumer.",
-    "admin.",
-    "source.consumer.",
-    "source.admin.",
-    "source.producer.",
-    "target.consumer.",
-    "target.admin.",
+/// Prefixes under which a connector's client settings come, and whose they are. Those of the data's producer are apart.
+const CLIENT_PREFIXES: [(&str, ClientRole); 7] = [
+    ("consumer.", ClientRole::Consumer),
+    ("admin.", ClientRole::Admin),
+    ("source.consumer.", ClientRole::Consumer),
+    ("source.admin.", ClientRole::Admin),
+    ("source.producer.", ClientRole::Producer),
+    ("target.consumer.", ClientRole::Consumer),
+    ("target.admin.", ClientRole::Admin),
 ];
 
 /// Prefixes whose keys belong to somebody else: converters, transformations, the user's own classes.
@@ -33,124 +36,272 @@ const FOREIGN_PREFIXES: [&str; 12] = [
     "kmirror.",
 ];
 
-/// Hints on a MirrorSourceConnector's configuration, one a key at most.
-pub(super) fn connector_hints(raw: &Properties) -> Vec<String> {
-    let mut hints: Vec<String> = raw.keys().filter_map(|key| connector_hint(raw, key)).collect();
-    let overrides: Vec<&str> = raw
-        .keys()
-        .filter(|key| key.strip_prefix("producer.override.").is_some_and(|setting| !is_connection_setting(setting)))
-        .map(String::as_str)
-        .collect();
-    if !overrides.is_empty() {
-        hints.push(format!(
-            "{}: no effect, batches reach the target as the source holds them, with their compression",
-            overrides.join(", ")
-        ));
-    }
-    hints
+/// Settings of consumers that matter to none that has its partitions assigned and commits nothing, as MirrorMaker's.
+const WITHOUT_MEANING: [&str; 13] = [
+    "allow.auto.create.topics",
+    "auto.commit.interval.ms",
+    "enable.auto.commit",
+    "exclude.internal.topics",
+    "group.id",
+    "group.instance.id",
+    "group.protocol",
+    "heartbeat.interval.ms",
+    "key.deserializer",
+    "max.poll.interval.ms",
+    "partition.assignment.strategy",
+    "session.timeout.ms",
+    "value.deserializer",
+];
+
+/// A sentence to log once about keys that are tolerated. None holds a secret: values of client settings are never told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hint {
+    /// Nothing to do: MirrorMaker or Connect treats it the same, or everybody is told.
+    Info(String),
+    /// Something is probably misspelt, or does not do what it does in MirrorMaker.
+    Warn(String),
 }
 
-/// Hints on a worker's configuration.
-pub(super) fn worker_hints(raw: &Properties) -> Vec<String> {
-    let known: Vec<&str> = WORKER_KEYS.iter().map(|key| key.name).collect();
-    let mut hints = Vec::new();
+/// What there is to say of one key.
+enum Finding {
+    /// Has no effect in MirrorMaker either.
+    Ignored(Instead),
+    /// `producer.override.`: tunes the data's producer in MirrorMaker.
+    Override,
+    /// Tunes a consumer or admin client in MirrorMaker.
+    Tuning,
+    /// Not known, but nearly the other.
+    Misspelt(String),
+    /// Something of its own.
+    Own(Hint),
+}
+
+/// What to write instead of a key that is ignored.
+enum Instead {
+    Nothing,
+    /// This key.
+    Key(String),
+    /// The same setting under this prefix in MirrorMaker, which has no effect here.
+    Prefix(&'static str),
+}
+
+const READS: &str = "source.consumer.";
+const WRITES: &str = "producer.override.";
+
+/// Hints on a MirrorSourceConnector's configuration, one a subject.
+pub(super) fn connector_hints(raw: &Properties, values: &Values) -> Vec<Hint> {
+    let mut ignored = Ignored::default();
+    let (mut overrides, mut tuning, mut misspelt, mut hints) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (key, value) in raw {
-        let set = !value.trim().is_empty();
-        if matches!(
-            key.as_str(),
+        match finding(raw, key, value) {
+            None => {}
+            Some(Finding::Ignored(instead)) => ignored.add(key, instead),
+            Some(Finding::Override) => overrides.push(key.as_str()),
+            Some(Finding::Tuning) => tuning.push(key.as_str()),
+            Some(Finding::Misspelt(meant)) => misspelt.push((key.as_str(), meant)),
+            Some(Finding::Own(hint)) => hints.push(hint),
+        }
+    }
+    hints.extend(misspelt_hint(&misspelt));
+    if !overrides.is_empty() {
+        hints.push(Hint::Warn(format!(
+            "no effect, batches reach the target as the source holds them, with their compression: {}",
+            overrides.join(", ")
+        )));
+    }
+    if !tuning.is_empty() {
+        hints.push(Hint::Warn(format!("accepted, without effect in this version: {}", tuning.join(", "))));
+    }
+    hints.extend(ignored.hint());
+    hints.extend(not_built_hint(values));
+    hints
+}
+
+/// Keys that MirrorMaker ignores too, by what to write instead.
+#[derive(Default)]
+struct Ignored<'a> {
+    /// With the key that works.
+    replaced: Vec<(&'a str, String)>,
+    /// With MirrorMaker's prefix.
+    elsewhere: BTreeMap<&'static str, Vec<&'a str>>,
+    plain: Vec<&'a str>,
+}
+
+impl<'a> Ignored<'a> {
+    fn add(&mut self, key: &'a str, instead: Instead) {
+        match instead {
+            Instead::Nothing => self.plain.push(key),
+            Instead::Key(works) => self.replaced.push((key, works)),
+            Instead::Prefix(prefix) => self.elsewhere.entry(prefix).or_default().push(key),
+        }
+    }
+
+    fn hint(self) -> Option<Hint> {
+        let mut groups = Vec::new();
+        if !self.replaced.is_empty() {
+            let (keys, mut works): (Vec<&str>, Vec<String>) = self.replaced.into_iter().unzip();
+            works.dedup();
+            groups.push(format!("{} (keys that work: {})", keys.join(", "), works.join(", ")));
+        }
+        for (prefix, keys) in self.elsewhere {
+            groups.push(format!("{} (MirrorMaker's prefix is {prefix}, without effect here)", keys.join(", ")));
+        }
+        if !self.plain.is_empty() {
+            groups.push(self.plain.join(", "));
+        }
+        (!groups.is_empty()).then(|| Hint::Info(format!("ignored, as by MirrorMaker: {}", groups.join("; "))))
+    }
+}
+
+fn misspelt_hint(misspelt: &[(&str, String)]) -> Option<Hint> {
+    let texts: Vec<String> = misspelt.iter().map(|(key, meant)| format!("{key} (is {meant} meant?)")).collect();
+    (!texts.is_empty()).then(|| Hint::Warn(format!("not known: {}", texts.join(", "))))
+}
+
+/// What MirrorMaker's source connector does beside copying records.
+fn not_built_hint(values: &Values) -> Option<Hint> {
+    let features = ["sync.topic.configs.enabled", "sync.topic.acls.enabled", "emit.offset-syncs.enabled"];
+    let on: Vec<&str> = features.into_iter().filter(|key| values.boolean(key)).collect();
+    (!on.is_empty() && values.boolean("enabled")).then(|| {
+        let text = "this version copies records, and topic settings when it makes a topic; on, and without effect yet";
+        Hint::Info(format!("{text}: {}", on.join(", ")))
+    })
+}
+
+/// Hints on a worker's configuration, one a subject.
+pub(super) fn worker_hints(raw: &Properties) -> Vec<Hint> {
+    let known: Vec<&str> = WORKER_KEYS.iter().map(|key| key.name).collect();
+    let (mut not_built, mut policies, mut misspelt) = (Vec::new(), Vec::new(), Vec::new());
+    for (key, value) in raw {
+        match key.as_str() {
             "admin.listeners"
-                | "rest.extension.classes"
-                | "access.control.allow.origin"
-                | "access.control.allow.methods"
-                | "response.http.headers.config"
-        ) && set
-        {
-            hints.push(format!("{key} has no effect: it is not built yet"));
-            continue;
-        }
-        if matches!(
-            key.as_str(),
+            | "rest.extension.classes"
+            | "access.control.allow.origin"
+            | "access.control.allow.methods"
+            | "response.http.headers.config"
+                if !value.trim().is_empty() =>
+            {
+                not_built.push(key.as_str());
+            }
             "config.storage.cleanup.policy" | "offset.storage.cleanup.policy" | "status.storage.cleanup.policy"
-        ) && value.trim() != "compact"
-        {
-            hints.push(format!("{key} has no effect: the topic is always made with cleanup.policy=compact"));
-            continue;
+                if value.trim() != "compact" =>
+            {
+                policies.push(key.as_str());
+            }
+            _ => {
+                let prefixed = ["producer.", "consumer.", "admin."]
+                    .iter()
+                    .chain(&FOREIGN_PREFIXES)
+                    .chain(&["ssl.", "sasl.", "config.storage.", "offset.storage.", "status.storage."])
+                    .any(|prefix| key.starts_with(prefix));
+                if !known.contains(&key.as_str()) && !prefixed {
+                    let meant = nearest(key, known.iter().map(|name| (*name).to_owned()));
+                    misspelt.extend(meant.map(|meant| (key.as_str(), meant)));
+                }
+            }
         }
-        let prefixed = ["producer.", "consumer.", "admin."]
-            .iter()
-            .chain(&FOREIGN_PREFIXES)
-            .chain(&["ssl.", "sasl.", "config.storage.", "offset.storage.", "status.storage."])
-            .any(|prefix| key.starts_with(prefix));
-        if !known.contains(&key.as_str()) && !prefixed {
-            hints.extend(misspelt(key, known.iter().map(|name| (*name).to_owned())));
-        }
+    }
+    let mut hints: Vec<Hint> = misspelt_hint(&misspelt).into_iter().collect();
+    if !not_built.is_empty() {
+        hints.push(Hint::Warn(format!("accepted, without effect in this version: {}", not_built.join(", "))));
+    }
+    if !policies.is_empty() {
+        let text = "ignored, as by Connect, whose topics always have cleanup.policy=compact";
+        hints.push(Hint::Info(format!("{text}: {}", policies.join(", "))));
     }
     hints
 }
 
-fn connector_hint(raw: &Properties, key: &str) -> Option<String> {
-    if let Some(registered) = mirror_source_keys().find(|known| known.name == key) {
-        return converter_hint(registered.name, raw.get(key)?);
+fn finding(raw: &Properties, key: &str, value: &str) -> Option<Finding> {
+    if mirror_source_keys().any(|known| known.name == key) {
+        return converter_hint(key, value).map(Finding::Own);
     }
     if let Some(known) = mirror_source_keys().find(|known| known.alias == Some(key)) {
-        return Some(if raw.contains_key(known.name) {
-            format!("{key} is ignored: {} is set, which took its place", known.name)
+        return Some(Finding::Own(Hint::Info(if raw.contains_key(known.name) {
+            format!("{key} is ignored, as by MirrorMaker: {} is set, which took its place", known.name)
         } else {
             format!("{key} is the former name of {}", known.name)
-        });
+        })));
     }
-    if OTHER_CONNECTORS_KEYS.contains(&key) || TASK_KEYS.contains(&key) || key.starts_with("producer.override.") {
+    if OTHER_CONNECTORS_KEYS.contains(&key) || TASK_KEYS.contains(&key) {
         return None;
     }
-    for side in ["source", "target"] {
-        if let Some(setting) = key.strip_prefix(side).and_then(|rest| rest.strip_prefix(".cluster.")) {
+    let misspelt = || nearest(key, connector_key_names()).map(Finding::Misspelt);
+    for side in [Side::Source, Side::Target] {
+        if let Some(setting) = key.strip_prefix(side.name()).and_then(|rest| rest.strip_prefix(".cluster.")) {
             if is_connection_setting(setting) {
                 return None;
             }
-            let slip = if roles_of(setting).is_none() { misspelt(key, connector_key_names()) } else { None };
-            return slip.or_else(|| Some(ignored_under_cluster(key, side, setting)));
+            let roles = roles_of(setting).unwrap_or_default();
+            let slip = if roles.is_empty() { misspelt() } else { None };
+            return slip.or_else(|| Some(Finding::Ignored(instead_of_cluster(side, setting, roles))));
         }
     }
-    for prefix in ["producer.", "target.producer."] {
-        if let Some(setting) = key.strip_prefix(prefix) {
-            return Some(format!(
-                "{key} does not reach the producer of the data; MirrorMaker's key for that is producer.override.{setting}"
-            ));
-        }
+    if let Some(setting) = key.strip_prefix(WRITES) {
+        return match roles_of(setting) {
+            _ if is_connection_setting(setting) => None,
+            Some(roles) if !roles.contains(&ClientRole::Producer) => Some(Finding::Ignored(Instead::Nothing)),
+            Some(_) => Some(Finding::Override),
+            None => misspelt().or(Some(Finding::Override)),
+        };
+    }
+    if ["producer.", "target.producer."].iter().any(|prefix| key.starts_with(prefix)) {
+        // They reach the producer of offset syncs.
+        return Some(Finding::Ignored(Instead::Prefix(WRITES)));
     }
     if FOREIGN_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
         return None;
     }
     if is_connection_setting(key) {
-        return Some(format!("{key} is ignored, as by MirrorMaker; its key for the source is source.cluster.{key}"));
+        return Some(Finding::Ignored(Instead::Key(format!("source.cluster.{key}"))));
     }
-    if let Some(setting) = CLIENT_PREFIXES.iter().find_map(|prefix| key.strip_prefix(prefix))
-        && (roles_of(setting).is_some() || is_connection_setting(setting))
-    {
-        return None;
+    let client = CLIENT_PREFIXES.iter().find_map(|(prefix, role)| Some((key.strip_prefix(prefix)?, *role)));
+    match client.map(|(setting, role)| (setting, role, roles_of(setting))) {
+        Some((setting, ..)) if is_connection_setting(setting) => None,
+        Some((setting, role, Some(roles))) => of_client(setting, role, roles),
+        Some((.., None)) | None => misspelt(),
     }
-    misspelt(key, connector_key_names())
 }
 
-fn converter_hint(key: &str, value: &str) -> Option<String> {
-    let is_converter = matches!(key, "key.converter" | "value.converter" | "header.converter");
-    let class = value.trim();
-    let keeps_bytes = class == "ByteArrayConverter" || class.ends_with(".ByteArrayConverter") || class.is_empty();
-    (is_converter && !keeps_bytes)
-        .then(|| format!("{key}={class} has no effect: keys, values and headers are always copied byte for byte"))
+/// A setting of one of MirrorMaker's clients, given without its prefix.
+fn of_client(setting: &str, role: ClientRole, roles: &[ClientRole]) -> Option<Finding> {
+    if !roles.contains(&role) {
+        return Some(Finding::Ignored(Instead::Nothing));
+    }
+    match role {
+        ClientRole::Consumer if has_effect(setting) || WITHOUT_MEANING.contains(&setting) => None,
+        ClientRole::Consumer | ClientRole::Admin => Some(Finding::Tuning),
+        // That of offset syncs, of which another hint tells.
+        ClientRole::Producer => None,
+    }
+}
+
+/// Whether the consumer of the data heeds a setting; those of the connection apart.
+fn has_effect(setting: &str) -> bool {
+    matches!(setting, "auto.offset.reset" | "isolation.level")
 }
 
 /// Of what stands under `source.cluster.` and `target.cluster.` only the connection settings are read.
-fn ignored_under_cluster(key: &str, side: &str, setting: &str) -> String {
-    let working = match roles_of(setting) {
-        Some(roles) if side == "source" && roles.contains(&ClientRole::Consumer) => {
-            Some(format!("source.consumer.{setting}"))
-        }
-        Some(roles) if roles.contains(&ClientRole::Producer) => Some(format!("producer.override.{setting}")),
-        _ => None,
-    };
-    let working = working.map_or_else(String::new, |working| format!("; its key for this is {working}"));
-    format!("{key} is ignored, as by MirrorMaker{working}")
+fn instead_of_cluster(side: Side, setting: &str, roles: &[ClientRole]) -> Instead {
+    let reads = side == Side::Source && roles.contains(&ClientRole::Consumer);
+    if reads && has_effect(setting) {
+        Instead::Key(format!("{READS}{setting}"))
+    } else if reads {
+        Instead::Prefix(READS)
+    } else if roles.contains(&ClientRole::Producer) {
+        Instead::Prefix(WRITES)
+    } else {
+        Instead::Nothing
+    }
+}
+
+fn converter_hint(key: &str, value: &str) -> Option<Hint> {
+    let is_converter = matches!(key, "key.converter" | "value.converter" | "header.converter");
+    let class = value.trim();
+    let keeps_bytes = class == "ByteArrayConverter" || class.ends_with(".ByteArrayConverter") || class.is_empty();
+    (is_converter && !keeps_bytes).then(|| {
+        Hint::Warn(format!("{key}={class} has no effect: keys, values and headers are always copied byte for byte"))
+    })
 }
 
 /// Every name a connector's key can have.
@@ -161,19 +312,20 @@ fn connector_key_names() -> impl Iterator<Item = String> {
         .flat_map(|prefix| ["bootstrap.servers", "security.protocol"].map(|setting| format!("{prefix}{setting}")));
     let clients = CLIENT_PREFIXES
         .into_iter()
-        .chain(["producer.override."])
+        .map(|(prefix, _)| prefix)
+        .chain([WRITES])
         .flat_map(|prefix| CLIENT_KEYS.iter().map(move |key| format!("{prefix}{}", key.name)));
     own.chain(clusters).chain(clients)
 }
 
-/// A hint where the key is nearly a known one. A longer key may have more slips, two at most.
-fn misspelt(key: &str, known: impl Iterator<Item = String>) -> Option<String> {
+/// The known key that a key nearly is. A longer key may have more slips, two at most.
+fn nearest(key: &str, known: impl Iterator<Item = String>) -> Option<String> {
     let allowed = (key.chars().count() / 4).min(2);
     known
         .map(|name| (distance(key, &name), name))
         .filter(|(distance, _)| (1..=allowed).contains(distance))
         .min()
-        .map(|(_, name)| format!("{key} is not a known key; is {name} meant?"))
+        .map(|(_, name)| name)
 }
 
 /// Edits that lead from one text to the other: a character more, less, another, or two exchanged.
@@ -202,79 +354,150 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn hints(pairs: &[(&str, &str)]) -> Vec<String> {
-        connector_hints(&pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+    /// All hints but the one on what is not built, by level and text.
+    fn hints(pairs: &[(&str, &str)]) -> Vec<(char, String)> {
+        let raw = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let values = Values::read(mirror_source_keys(), &raw);
+        let hints = connector_hints(&raw, &values).into_iter().map(|hint| match hint {
+            Hint::Info(text) => ('I', text),
+            Hint::Warn(text) => ('W', text),
+        });
+        hints.filter(|(_, text)| !text.starts_with("this version copies records")).collect()
     }
 
     #[test]
     fn keys_of_a_connector() {
-        // (key, value, what the one hint says; none at all)
+        const IGNORED: &str = "ignored, as by MirrorMaker: ";
+        // (key, value, level of the one hint and what it says behind the key or before; none at all)
         let table = [
             ("topics", "a", None),
-            ("topic", "a", Some("is topics meant?")),
-            ("tpoics", "a", Some("is topics meant?")),
-            ("task.max", "4", Some("is tasks.max meant?")),
-            ("source.cluster.bootstrap.server", "a:1", Some("is source.cluster.bootstrap.servers meant?")),
-            ("sorce.cluster.bootstrap.servers", "a:1", Some("is source.cluster.bootstrap.servers meant?")),
-            ("source.consumer.auto.ofset.reset", "latest", Some("is source.consumer.auto.offset.reset meant?")),
-            ("refresh.topic.interval.seconds", "1", Some("is refresh.topics.interval.seconds meant?")),
+            ("topic", "a", Some(('W', "not known: topic (is topics meant?)"))),
+            ("tpoics", "a", Some(('W', "tpoics (is topics meant?)"))),
+            ("task.max", "4", Some(('W', "(is tasks.max meant?)"))),
+            ("source.cluster.bootstrap.server", "a:1", Some(('W', "(is source.cluster.bootstrap.servers meant?)"))),
+            ("sorce.cluster.bootstrap.servers", "a:1", Some(('W', "(is source.cluster.bootstrap.servers meant?)"))),
+            (
+                "source.consumer.auto.ofset.reset",
+                "latest",
+                Some(('W', "(is source.consumer.auto.offset.reset meant?)")),
+            ),
+            ("producer.override.batch.sise", "1", Some(('W', "(is producer.override.batch.size meant?)"))),
+            ("refresh.topic.interval.seconds", "1", Some(('W', "(is refresh.topics.interval.seconds meant?)"))),
             ("my.own.note", "x", None),
             ("clusters", "a,b", None),
             ("refresh.groups.interval.seconds", "1", None),
             ("checkpoints.topic.replication.factor", "1", None),
             ("task.index", "0", None),
             ("consumer.group.id", "g", None),
-            ("source.consumer.max.poll.records", "1", None),
+            ("consumer.auto.offset.reset", "latest", None),
+            ("source.consumer.isolation.level", "read_committed", None),
+            ("source.consumer.my.interceptor.setting", "x", None),
+            ("source.producer.linger.ms", "1", None),
             ("source.cluster.ssl.truststore.location", "x", None),
+            ("source.consumer.max.poll.records", "1", Some(('W', "accepted, without effect in this version: "))),
+            ("consumer.fetch.max.bytes", "1", Some(('W', "accepted, without effect in this version: "))),
+            ("consumer.client.id", "me", Some(('W', "accepted, without effect in this version: "))),
+            ("admin.request.timeout.ms", "1", Some(('W', "accepted, without effect in this version: "))),
+            ("admin.max.poll.records", "1", Some(('I', IGNORED))),
             (
                 "source.cluster.max.poll.records",
                 "1",
-                Some("ignored, as by MirrorMaker; its key for this is source.consumer.max.poll.records"),
+                Some(('I', "max.poll.records (MirrorMaker's prefix is source.consumer., without effect here)")),
             ),
-            ("source.cluster.receive.buffer.bytes", "1", Some("source.consumer.receive.buffer.bytes")),
-            ("source.cluster.compression.type", "gzip", Some("its key for this is producer.override.compression.type")),
-            ("target.cluster.compression.type", "gzip", Some("its key for this is producer.override.compression.type")),
+            ("source.cluster.receive.buffer.bytes", "1", Some(('I', "prefix is source.consumer., without effect"))),
+            ("source.cluster.compression.type", "gzip", Some(('I', "prefix is producer.override., without effect"))),
+            ("target.cluster.compression.type", "gzip", Some(('I', "prefix is producer.override., without effect"))),
             (
-                "target.cluster.max.poll.records",
-                "1",
-                Some("target.cluster.max.poll.records is ignored, as by MirrorMaker"),
+                "source.cluster.auto.offset.reset",
+                "x",
+                Some(('I', "(keys that work: source.consumer.auto.offset.reset)")),
             ),
-            (
-                "source.cluster.message.max.bytes",
-                "1",
-                Some("source.cluster.message.max.bytes is ignored, as by MirrorMaker"),
-            ),
-            ("target.producer.linger.ms", "5", Some("producer.override.linger.ms")),
-            ("producer.enable.idempotence", "true", Some("producer.override.enable.idempotence")),
-            ("producer.override.batch.size", "1", Some("producer.override.batch.size: no effect")),
+            ("target.cluster.max.poll.records", "1", Some(('I', IGNORED))),
+            ("source.cluster.message.max.bytes", "1", Some(('I', IGNORED))),
+            ("target.producer.linger.ms", "5", Some(('I', "prefix is producer.override., without effect"))),
+            ("producer.enable.idempotence", "true", Some(('I', "prefix is producer.override., without effect"))),
+            ("producer.override.batch.size", "1", Some(('W', "no effect, batches reach the target as the source"))),
+            ("producer.override.max.poll.records", "1", Some(('I', IGNORED))),
             ("producer.override.sasl.mechanism", "x", None),
-            ("bootstrap.servers", "a:1", Some("source.cluster.bootstrap.servers")),
-            ("ssl.keystore.location", "x", Some("source.cluster.ssl.keystore.location")),
+            ("bootstrap.servers", "a:1", Some(('I', "(keys that work: source.cluster.bootstrap.servers)"))),
+            ("ssl.keystore.location", "x", Some(('I', "(keys that work: source.cluster.ssl.keystore.location)"))),
             ("key.converter", " org.apache.kafka.connect.converters.ByteArrayConverter", None),
-            ("value.converter", "org.apache.kafka.connect.json.JsonConverter", Some("copied byte for byte")),
+            ("value.converter", "org.apache.kafka.connect.json.JsonConverter", Some(('W', "copied byte for byte"))),
             ("value.converter.schemas.enable", "false", None),
-            ("topics.blacklist", "x", Some("the former name of topics.exclude")),
+            ("topics.blacklist", "x", Some(('I', "the former name of topics.exclude"))),
         ];
         for (key, value, expected) in table {
             let hints = hints(&[(key, value)]);
             match expected {
-                None => assert_eq!(hints, Vec::<String>::new(), "{key}"),
-                Some(part) => {
+                None => assert_eq!(hints, [], "{key}"),
+                Some((level, part)) => {
                     assert_eq!(hints.len(), 1, "{key}: {hints:?}");
-                    assert!(hints[0].contains(part) && hints[0].contains(key), "{key}: {hints:?}");
+                    let (seen, text) = &hints[0];
+                    assert!(*seen == level && text.contains(part) && text.contains(key), "{key}: {hints:?}");
                 }
             }
         }
-        assert!(hints(&[("topics.blacklist", "x"), ("topics.exclude", "y")])[0].contains("is ignored"));
-        assert_eq!(hints(&[("producer.override.acks", "1"), ("producer.override.linger.ms", "1")]).len(), 1);
+        assert!(hints(&[("topics.blacklist", "x"), ("topics.exclude", "y")])[0].1.contains("is ignored"));
+    }
+
+    #[test]
+    fn one_hint_a_subject() {
+        let pairs = [
+            ("bootstrap.servers", "a:1"),
+            ("source.cluster.isolation.level", "read_committed"),
+            ("source.cluster.max.poll.records", "1"),
+            ("target.cluster.batch.size", "1"),
+            ("target.cluster.linger.ms", "1"),
+            ("source.cluster.message.max.bytes", "1"),
+            ("producer.override.acks", "1"),
+            ("producer.override.linger.ms", "1"),
+            ("consumer.fetch.max.bytes", "1"),
+            ("admin.client.id", "x"),
+            ("topic", "a"),
+            ("task.max", "1"),
+        ];
+        let texts: Vec<String> = hints(&pairs).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(
+            texts,
+            [
+                "not known: task.max (is tasks.max meant?), topic (is topics meant?)",
+                "no effect, batches reach the target as the source holds them, with their compression: \
+                 producer.override.acks, producer.override.linger.ms",
+                "accepted, without effect in this version: admin.client.id, consumer.fetch.max.bytes",
+                "ignored, as by MirrorMaker: bootstrap.servers, source.cluster.isolation.level \
+                 (keys that work: source.cluster.bootstrap.servers, source.consumer.isolation.level); \
+                 target.cluster.batch.size, target.cluster.linger.ms \
+                 (MirrorMaker's prefix is producer.override., without effect here); \
+                 source.cluster.max.poll.records (MirrorMaker's prefix is source.consumer., without effect here); \
+                 source.cluster.message.max.bytes",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_built_is_said_of_what_is_on() {
+        let last = |pairs: &[(&str, &str)]| {
+            let raw = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            connector_hints(&raw, &Values::read(mirror_source_keys(), &raw)).pop()
+        };
+        let text = "this version copies records, and topic settings when it makes a topic; on, and without effect yet";
+        let acls = format!("{text}: sync.topic.acls.enabled");
+        let others_off = [("sync.topic.configs.enabled", "false"), ("emit.offset-syncs.enabled", "false")];
+        assert_eq!(last(&others_off), Some(Hint::Info(acls)));
+        let all = format!("{text}: sync.topic.configs.enabled, sync.topic.acls.enabled, emit.offset-syncs.enabled");
+        assert_eq!(last(&[]), Some(Hint::Info(all)));
+        assert_eq!(last(&[("enabled", "false")]), None);
     }
 
     #[test]
     fn keys_of_a_worker() {
         let hints = |key: &str, value: &str| worker_hints(&Properties::from([(key.to_owned(), value.to_owned())]));
-        assert_eq!(hints("gruop.id", "x"), ["gruop.id is not a known key; is group.id meant?"]);
-        assert!(hints("offset.storage.cleanup.policy", "delete")[0].contains("compact"));
-        assert!(hints("admin.listeners", "http://:1")[0].contains("not built yet"));
+        assert_eq!(hints("gruop.id", "x"), [Hint::Warn("not known: gruop.id (is group.id meant?)".to_owned())]);
+        let text =
+            "ignored, as by Connect, whose topics always have cleanup.policy=compact: offset.storage.cleanup.policy";
+        assert_eq!(hints("offset.storage.cleanup.policy", "delete"), [Hint::Info(text.to_owned())]);
+        let text = "accepted, without effect in this version: admin.listeners";
+        assert_eq!(hints("admin.listeners", "http://:1"), [Hint::Warn(text.to_owned())]);
         for key in [
             "group.id",
             "rest.port",
@@ -283,7 +506,7 @@ mod tests {
             "sasl.mechanism",
             "listeners.https.ssl.x",
         ] {
-            assert_eq!(hints(key, "1"), Vec::<String>::new(), "{key}");
+            assert_eq!(hints(key, "1"), [], "{key}");
         }
     }
 

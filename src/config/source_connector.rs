@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    AutoOffsetReset, ConfigError, ConfigErrors, IsolationLevel, Properties, RegexList, Side, WorkerConfig, address,
+    AutoOffsetReset, ConfigError, ConfigErrors, Hint, IsolationLevel, Properties, RegexList, Side, WorkerConfig,
+    address,
     client::{auto_offset_reset, check_security_protocol, effective_client, isolation_level},
     hints,
     key::{full_class_name, parse_list},
@@ -65,8 +66,8 @@ pub struct SourceConnectorConfig {
     pub isolation_level: IsolationLevel,
     /// How remote topics are named.
     pub policy: PolicySettings,
-    /// Sentences to log once: keys that are probably misspelt, and those MirrorMaker ignores too.
-    pub hints: Vec<String>,
+    /// Sentences to log once: keys that are probably misspelt or without effect, and what is not built.
+    pub hints: Vec<Hint>,
 }
 
 impl SourceConnectorConfig {
@@ -139,7 +140,7 @@ impl SourceConnectorConfig {
             auto_offset_reset,
             isolation_level,
             policy,
-            hints: hints::connector_hints(raw),
+            hints: hints::connector_hints(raw, &values),
         };
         ConfigErrors::or(errors, config)
     }
@@ -305,7 +306,7 @@ mod tests {
         assert_eq!(config.policy.class, "org.apache.kafka.connect.mirror.DefaultReplicationPolicy");
         assert_eq!(config.policy.separator, None);
         assert!(config.policy.internal_topic_separator_enabled);
-        assert_eq!(config.hints, Vec::<String>::new());
+        assert!(matches!(config.hints.as_slice(), [Hint::Info(text)] if text.contains("this version copies")));
     }
 
     #[test]
@@ -520,8 +521,9 @@ mod tests {
         let config = SourceConnectorConfig::parse(&plain, &worker("")).unwrap();
         assert!(config.topics.matches("ExampleTopic1") && !config.topics.matches("Other"));
         assert_eq!((config.tasks_max, config.replication_factor), (4, 3));
-        // One a key under the prefixes nobody reads, one for the producer's stray key, one for all overrides.
-        assert_eq!(config.hints.len(), 20, "{:#?}", config.hints);
+        // What tunes the producer, what nobody reads, and what is not built.
+        let warned = |hint: &Hint| matches!(hint, Hint::Warn(_));
+        assert_eq!(config.hints.iter().map(warned).collect::<Vec<_>>(), [true, false, false], "{:#?}", config.hints);
 
         let secured = raw("source.cluster.security.protocol=SASL_SSL\nsource.cluster.sasl.mechanism=SCRAM-SHA-512\n\
              source.cluster.sasl.jaas.config= x required username=\"u\" password=\"secret\" ; \n\

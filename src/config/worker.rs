@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    ConfigError, ConfigErrors, Listener, Properties, address, client::check_security_protocol, hints,
+    ConfigError, ConfigErrors, Hint, Listener, Properties, address, client::check_security_protocol, hints,
     keys::WORKER_KEYS, values::Values,
 };
 
@@ -89,7 +89,7 @@ pub struct WorkerConfig {
     /// What connectors may override.
     pub override_policy: OverridePolicy,
     /// Sentences to log once: keys that are probably misspelt or have no effect.
-    pub hints: Vec<String>,
+    pub hints: Vec<Hint>,
 }
 
 impl WorkerConfig {

@@ -25,7 +25,10 @@ use super::{
     plugin::{Connector, Plugin, Refreshed, SourceTrouble},
     storage::Stores,
 };
-use crate::records::{State, TargetState};
+use crate::{
+    config::Hint,
+    records::{State, TargetState},
+};
 
 /// How long things may take.
 #[derive(Debug, Clone)]
@@ -252,7 +255,10 @@ impl Lifecycle {
         };
         if failures == 0 {
             for hint in &opened.hints {
-                tracing::warn!(connector = self.name, "{hint}");
+                match hint {
+                    Hint::Info(text) => tracing::info!(connector = self.name, "{text}"),
+                    Hint::Warn(text) => tracing::warn!(connector = self.name, "{text}"),
+                }
             }
         }
         self.phase = Phase::Starting { failures };

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use wire::{Cluster, TopicPartition};
 
 use crate::{
-    config::{ConfigErrors, Properties, SourceConnectorConfig, WorkerConfig},
+    config::{ConfigErrors, Hint, Properties, SourceConnectorConfig, WorkerConfig},
     flow::{Flow, FlowStatus},
     mirror::{self, SourceCheck, SourceConnector},
 };
@@ -27,7 +27,7 @@ pub(super) struct Opened {
     /// How often topics are looked for; never, if absent.
     pub(super) refresh: Option<Duration>,
     /// Sentences to log once.
-    pub(super) hints: Vec<String>,
+    pub(super) hints: Vec<Hint>,
     /// The source's alias and addresses, for messages.
     pub(super) source_name: String,
     /// Reaches both clusters.
