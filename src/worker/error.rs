@@ -77,7 +77,7 @@ pub enum Error {
         /// Topic name.
         topic: String,
         /// The cluster client's error; names cluster, broker and request.
-        cause: wire::Error,
+        cause: Box<wire::Error>,
     },
     /// A storage topic has no partitions, or vanished.
     #[error(
@@ -115,7 +115,7 @@ pub enum Error {
     },
     /// The worker's own cluster does not answer.
     #[error("{0}")]
-    Cluster(#[from] wire::Error),
+    Cluster(Box<wire::Error>),
     /// Other workers hold the group.
     #[error("group {group} still has {} of other workers: {}; waiting until they have left", count(members.len()), members.join(", "))]
     ForeignMembers {
@@ -131,6 +131,12 @@ pub enum Error {
 
 fn count(members: usize) -> String {
     if members == 1 { "1 live member".to_owned() } else { format!("{members} live members") }
+}
+
+impl From<wire::Error> for Error {
+    fn from(cause: wire::Error) -> Self {
+        Self::Cluster(Box::new(cause))
+    }
 }
 
 impl Error {

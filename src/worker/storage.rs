@@ -107,7 +107,7 @@ fn exists(kind: &'static str, topic: &str, found: &[TopicMetadata], cluster: &Cl
         code: metadata.error,
         message: None,
     };
-    Err(Error::Storage { kind, topic: topic.to_owned(), cause })
+    Err(Error::Storage { kind, topic: topic.to_owned(), cause: Box::new(cause) })
 }
 
 /// A topic as Connect makes it: compacted whatever the configuration says, one more setting or other from the file.

@@ -69,7 +69,7 @@ impl TopicLog {
     ) -> Result<Self, Error> {
         let all: Vec<_> = (0..partitions).map(|p| TopicPartition::new(topic, p)).collect();
         let starts = backend.earliest(&all).await;
-        let next = starts.map_err(|cause| Error::Storage { kind, topic: topic.to_owned(), cause })?;
+        let next = starts.map_err(|cause| Error::Storage { kind, topic: topic.to_owned(), cause: Box::new(cause) })?;
         Ok(Self {
             kind,
             topic: topic.to_owned(),
@@ -161,7 +161,7 @@ impl TopicLog {
     }
 
     fn storage(&self, cause: wire::Error) -> Error {
-        Error::Storage { kind: self.kind, topic: self.topic.clone(), cause }
+        Error::Storage { kind: self.kind, topic: self.topic.clone(), cause: Box::new(cause) }
     }
 }
 
