@@ -4,6 +4,8 @@
 //! At most one batch is unresolved at a time. So a resend can't overtake anything, the target's sequence check alone keeps order
 //! (invariant D), and a broker that forgot the producer id can't be fooled into a gap.
 
+mod attempts;
+
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
@@ -11,10 +13,12 @@ use std::{
 
 use bytes::Bytes;
 use wire::{
-    Backoff, Batch, Batches, CorruptBatch, HEADER_LEN, ProduceBatch, ProducerId, Recovery, ResponseError, Stored,
-    TopicPartition, recovery_of, rewrite_header, sequence_after,
+    Batch, Batches, CorruptBatch, HEADER_LEN, ProduceBatch, ProducerId, Recovery, Stored, TopicPartition,
+    rewrite_header, sequence_after,
 };
 
+pub(crate) use self::attempts::Verdict;
+use self::attempts::{Attempts, CORRUPT_TRIES};
 use super::{
     error::Stopped,
     plan::{Plan, Reencode, plan},
@@ -24,10 +28,6 @@ use super::{
 pub(crate) const LOW_WATER_BYTES: usize = 1024 * 1024;
 /// Largest batch believed in: Kafka's `socket.request.max.bytes`, beyond which no producer can have written it.
 const MAX_BATCH_BYTES: usize = 100 * 1024 * 1024;
-/// How often a batch that does not match its CRC is asked for again, at either end, before the partition stops.
-const CORRUPT_TRIES: u32 = 4;
-/// How long a topic may be unknown to the brokers: just made, its news need a moment.
-const MISSING_GRACE: Duration = Duration::from_secs(10);
 /// After this long without an acknowledgement the bytes waiting behind the unresolved batch are given back.
 const GIVE_BACK_AFTER: Duration = Duration::from_secs(5);
 
@@ -46,47 +46,6 @@ impl Ready {
     fn bytes(&self) -> usize {
         HEADER_LEN + self.payload.len()
     }
-}
-
-/// How attempts of one kind (fetching, producing) go.
-#[derive(Debug)]
-struct Attempts {
-    not_before: Option<Instant>,
-    backoff: Backoff,
-    missing_since: Option<Instant>,
-    /// Tries in a row that failed because of a checksum.
-    corrupt: u32,
-}
-
-impl Attempts {
-    fn new() -> Self {
-        Self { not_before: None, backoff: Backoff::for_requests(), missing_since: None, corrupt: 0 }
-    }
-
-    fn failed(&mut self, now: Instant) {
-        self.not_before = Some(now + self.backoff.next_wait());
-    }
-
-    fn succeeded(&mut self) {
-        self.not_before = None;
-        self.missing_since = None;
-        self.backoff.reset();
-    }
-
-    fn waits(&self, now: Instant) -> bool {
-        self.not_before.is_some_and(|at| at > now)
-    }
-}
-
-/// What a failure asks the task to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Nothing more: the partition waits out its backoff.
-    Wait,
-    /// Ask for metadata first.
-    Refresh,
-    /// The partition has stopped.
-    Stop,
 }
 
 #[derive(Debug)]
@@ -334,7 +293,7 @@ impl Partition {
     /// The source's broker answered a Fetch with an error.
     pub(crate) fn fetch_refused(&mut self, cluster: &str, code: i16, now: Instant) -> Verdict {
         self.fetches.failed(now);
-        match Self::judge(&mut self.fetches, code, now) {
+        match self.fetches.judge(code, now) {
             Verdict::Stop => {
                 let reason = self.refusal(cluster, false, "Fetch", self.position, wire::code_name(code));
                 self.stop(reason);
@@ -347,7 +306,7 @@ impl Partition {
     /// The target's broker answered a Produce with an error.
     pub(crate) fn produce_refused(&mut self, cluster: &str, code: i16, message: Option<&str>, now: Instant) -> Verdict {
         self.unanswered(now);
-        match Self::judge(&mut self.produces, code, now) {
+        match self.produces.judge(code, now) {
             Verdict::Stop => {
                 let name = wire::code_name(code);
                 let cause = message.map_or_else(|| name.clone(), |m| format!("{name}: {m}"));
@@ -363,7 +322,7 @@ impl Partition {
     /// The metadata of the topic, at either end, tell an error instead of leaders.
     pub(crate) fn metadata_refused(&mut self, cluster: &str, at_target: bool, code: i16, now: Instant) -> Verdict {
         let attempts = if at_target { &mut self.produces } else { &mut self.fetches };
-        let verdict = Self::judge(attempts, code, now);
+        let verdict = attempts.judge(code, now);
         if verdict == Verdict::Stop {
             let next = if at_target { self.next_to_write() } else { self.position };
             let reason = self.refusal(cluster, at_target, "Metadata", next, wire::code_name(code));
@@ -384,7 +343,7 @@ impl Partition {
     /// The start offset or the producer id could not be had.
     pub(crate) fn prepare_refused(&mut self, cause: &wire::Error, now: Instant) -> Verdict {
         let verdict = match cause {
-            wire::Error::Broker { code, .. } => Self::judge(&mut self.fetches, *code, now),
+            wire::Error::Broker { code, .. } => self.fetches.judge(*code, now),
             other if other.recovery() == Recovery::Fatal => Verdict::Stop,
             _ => Verdict::Wait,
         };
@@ -392,23 +351,6 @@ impl Partition {
             self.stop(Stopped::Unprepared { partition: self.source.clone(), cause: cause.clone() });
         }
         verdict
-    }
-
-    /// Whether trying again can help against an error code.
-    fn judge(attempts: &mut Attempts, code: i16, now: Instant) -> Verdict {
-        let error = ResponseError::try_from_code(code);
-        let missing = matches!(error, Some(ResponseError::UnknownTopicOrPartition | ResponseError::UnknownTopicId));
-        let gone = missing && now.duration_since(*attempts.missing_since.get_or_insert(now)) >= MISSING_GRACE;
-        let corrupt = error == Some(ResponseError::CorruptMessage);
-        attempts.corrupt += u32::from(corrupt);
-        if gone || (corrupt && attempts.corrupt >= CORRUPT_TRIES) {
-            return Verdict::Stop;
-        }
-        match recovery_of(code) {
-            Recovery::Retry => Verdict::Wait,
-            Recovery::Refresh => Verdict::Refresh,
-            Recovery::Fatal => Verdict::Stop,
-        }
     }
 
     fn refusal(&self, cluster: &str, at_target: bool, operation: &'static str, offset: i64, cause: String) -> Stopped {

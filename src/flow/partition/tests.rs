@@ -1,6 +1,6 @@
 //! Over segment files of a real broker: a batch of 5 records at offset 0 and one of 3 at offset 5.
 
-use super::*;
+use super::{attempts::MISSING_GRACE, *};
 
 const PLAIN: &[u8] = include_bytes!("../../../wire/tests/golden/none.log");
 const TRANSACTIONS: &[u8] = include_bytes!("../../../wire/tests/golden/transactions.log");

@@ -1,0 +1,68 @@
+//! How attempts go, and whether another one can help.
+
+use std::time::{Duration, Instant};
+
+use wire::{Backoff, Recovery, ResponseError, recovery_of};
+
+/// How often a batch that does not match its CRC is asked for again, at either end, before the partition stops.
+pub(super) const CORRUPT_TRIES: u32 = 4;
+/// How long a topic may be unknown to the brokers: just made, its news need a moment.
+pub(super) const MISSING_GRACE: Duration = Duration::from_secs(10);
+
+/// What a failure asks the task to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing more: the partition waits out its backoff.
+    Wait,
+    /// Ask for metadata first.
+    Refresh,
+    /// The partition has stopped.
+    Stop,
+}
+
+/// How attempts of one kind (fetching, producing) go.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    not_before: Option<Instant>,
+    backoff: Backoff,
+    pub(super) missing_since: Option<Instant>,
+    /// Tries in a row that failed because of a checksum.
+    pub(super) corrupt: u32,
+}
+
+impl Attempts {
+    pub(super) fn new() -> Self {
+        Self { not_before: None, backoff: Backoff::for_requests(), missing_since: None, corrupt: 0 }
+    }
+
+    pub(super) fn failed(&mut self, now: Instant) {
+        self.not_before = Some(now + self.backoff.next_wait());
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        self.not_before = None;
+        self.missing_since = None;
+        self.backoff.reset();
+    }
+
+    pub(super) fn waits(&self, now: Instant) -> bool {
+        self.not_before.is_some_and(|at| at > now)
+    }
+
+    /// Whether trying again can help against an error code.
+    pub(super) fn judge(&mut self, code: i16, now: Instant) -> Verdict {
+        let error = ResponseError::try_from_code(code);
+        let missing = matches!(error, Some(ResponseError::UnknownTopicOrPartition | ResponseError::UnknownTopicId));
+        let gone = missing && now.duration_since(*self.missing_since.get_or_insert(now)) >= MISSING_GRACE;
+        let corrupt = error == Some(ResponseError::CorruptMessage);
+        self.corrupt += u32::from(corrupt);
+        if gone || (corrupt && self.corrupt >= CORRUPT_TRIES) {
+            return Verdict::Stop;
+        }
+        match recovery_of(code) {
+            Recovery::Retry => Verdict::Wait,
+            Recovery::Refresh => Verdict::Refresh,
+            Recovery::Fatal => Verdict::Stop,
+        }
+    }
+}
