@@ -40,10 +40,8 @@ outer() {
         esac
     done
     check_prerequisites
-    local cache log
-    cache=$(kmirror_cache)
-    mkdir -p "$cache"
-    export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
+    local log
+    use_target_dir release
     DEMO_BEGAN=$(date +%s%N)
     export DEMO_BEGAN
     log=$(mktemp)

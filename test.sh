@@ -42,20 +42,12 @@ done
 check_prerequisites || exit 1
 cache=$(kmirror_cache)
 mkdir -p "$cache" && cache=$(cd "$cache" && pwd) || exit 1
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
 export CARGO_TERM_COLOR=never
 # Of a failure its message is wanted here; who needs the calls behind it runs the test alone.
 export RUST_BACKTRACE=0
 export PATH=$cache/tools/bin:$PATH
-mkdir -p "$CARGO_TARGET_DIR" "$cache/log" || exit 1
-CARGO_TARGET_DIR=$(cd "$CARGO_TARGET_DIR" && pwd)
-
-# Another run in the same target directory would replace the programs that this one tests.
-exec 9>"$CARGO_TARGET_DIR/test.sh.lock" || exit 1
-if ! flock --nonblock 9; then
-    echo "waiting for another ./test.sh that uses $CARGO_TARGET_DIR"
-    flock 9
-fi
+mkdir -p "$cache/log" || exit 1
+use_target_dir dev || exit 1
 
 # Every process of this run carries this, so that what is left is found. (This shell's own environment, as /proc shows
 # it, is the one it was started with.)

@@ -1,4 +1,4 @@
-# What test.sh and demo.sh need of the machine. Sourced by both, not run.
+# What test.sh and demo.sh need of the machine, and where they build. Sourced by both, not run.
 # shellcheck shell=bash
 
 # Where downloads and builds live, outside the clone: as the test kit looks for it.
@@ -49,4 +49,29 @@ check_prerequisites() {
         echo "all at once: apt-get update && apt-get install -y ${packages[*]}" >&2
     fi
     return "$missing"
+}
+
+# Sets CARGO_TARGET_DIR to a directory outside the clone, so that clones share the dependencies they build, and makes sure
+# that what is built there is this clone's. Holds a lock on it, as file descriptor 9, until the script ends.
+use_target_dir() { # dev|release
+    local default owner
+    default=$(kmirror_cache)/target
+    export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$default}
+    mkdir -p "$CARGO_TARGET_DIR" || return 1
+    CARGO_TARGET_DIR=$(cd "$CARGO_TARGET_DIR" && pwd) || return 1
+
+    # Another run would replace the programs that this one starts.
+    exec 9>"$CARGO_TARGET_DIR/kmirror-$1.lock" || return 1
+    if ! flock --nonblock 9; then
+        echo "waiting for another run that uses $CARGO_TARGET_DIR"
+        flock 9 || return 1
+    fi
+    # Cargo takes what another clone built for this one's if its files are newer than this one's sources, and would test
+    # that. Into a directory of the user's own anybody may have built since.
+    owner=$CARGO_TARGET_DIR/kmirror-$1.clone
+    if [ "$CARGO_TARGET_DIR" != "$(cd "$default" 2>/dev/null && pwd)" ] || [ "$(cat "$owner" 2>/dev/null)" != "$PWD" ]; then
+        rm -f "$owner"
+        cargo clean --quiet --locked --profile "$1" -p kmirror -p replication-policy -p testkit -p wire || return 1
+        echo "$PWD" >"$owner"
+    fi
 }
