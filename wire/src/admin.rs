@@ -30,6 +30,9 @@ const TOPICS_PER_REQUEST: usize = 200;
 const GROUP_ID_NOT_FOUND: i16 = 69;
 const NOT_CONTROLLER: i16 = 41;
 
+/// Topic → error code and the broker's words.
+type Outcomes = HashMap<String, (i16, Option<String>)>;
+
 fn text(value: &str) -> StrBytes {
     StrBytes::from_string(value.to_owned())
 }
@@ -47,20 +50,8 @@ impl Cluster {
                 .with_topics(chunk.iter().map(creatable).collect());
             let told = self
                 .routed(Route::Controller, &request, |answer| {
-                    let lost = answer.topics.iter().find(|t| t.error_code == NOT_CONTROLLER);
-                    if let Some(lost) = lost {
-                        return Err(self.refused(
-                            CreateTopicsRequest::API,
-                            format!("topic {}", &**lost.name),
-                            NOT_CONTROLLER,
-                            None,
-                        ));
-                    }
-                    Ok(answer
-                        .topics
-                        .into_iter()
-                        .map(|t| (t.name.to_string(), (t.error_code, t.error_message.map(|m| m.to_string()))))
-                        .collect::<HashMap<_, _>>())
+                    let results = answer.topics.into_iter().map(|t| (t.name, t.error_code, t.error_message));
+                    self.controller_told(CreateTopicsRequest::API, results)
                 })
                 .await?;
             self.read_outcomes(CreateTopicsRequest::API, chunk.iter().map(|t| &t.name), told, &mut outcomes);
@@ -81,19 +72,8 @@ impl Cluster {
             .with_topics(totals.iter().map(topic).collect());
         let told = self
             .routed(Route::Controller, &request, |answer| {
-                if let Some(lost) = answer.results.iter().find(|t| t.error_code == NOT_CONTROLLER) {
-                    return Err(self.refused(
-                        CreatePartitionsRequest::API,
-                        format!("topic {}", &**lost.name),
-                        NOT_CONTROLLER,
-                        None,
-                    ));
-                }
-                Ok(answer
-                    .results
-                    .into_iter()
-                    .map(|t| (t.name.to_string(), (t.error_code, t.error_message.map(|m| m.to_string()))))
-                    .collect::<HashMap<_, _>>())
+                let results = answer.results.into_iter().map(|t| (t.name, t.error_code, t.error_message));
+                self.controller_told(CreatePartitionsRequest::API, results)
             })
             .await?;
         let mut outcomes = Vec::with_capacity(totals.len());
@@ -168,6 +148,20 @@ impl Cluster {
         .await
     }
 
+    /// Outcomes by topic. One NOT_CONTROLLER speaks for all: the request has to go to another broker.
+    fn controller_told(
+        &self,
+        api: &'static str,
+        results: impl Iterator<Item = (TopicName, i16, Option<StrBytes>)>,
+    ) -> Result<Outcomes> {
+        results
+            .map(|(name, code, message)| match code {
+                NOT_CONTROLLER => Err(self.refused(api, format!("topic {}", &**name), code, None)),
+                _ => Ok((name.to_string(), (code, message.map(|m| m.to_string())))),
+            })
+            .collect()
+    }
+
     fn timeout_ms(&self) -> i32 {
         i32::try_from(self.request_timeout().as_millis()).unwrap_or(i32::MAX)
     }
@@ -180,7 +174,7 @@ impl Cluster {
         &self,
         api: &'static str,
         names: impl Iterator<Item = &'a String>,
-        mut told: HashMap<String, (i16, Option<String>)>,
+        mut told: Outcomes,
         outcomes: &mut Vec<(String, Result<()>)>,
     ) {
         for name in names {
