@@ -139,10 +139,23 @@ async fn batches_that_can_not_pass_are_named_with_their_reasons() -> Result<()> 
 
     // A restart of what failed takes up what has been put right, where it stood.
     set_topic_configs(&pair.target, &remote, &[("max.message.bytes", "100000")]).await?;
-    let restarted =
-        worker.request("POST", "/connectors/mirror/restart?includeTasks=true&onlyFailed=true", None).await?;
+    let restart =
+        async || worker.request("POST", "/connectors/mirror/restart?includeTasks=true&onlyFailed=true", None).await;
+    let restarted = restart().await?;
     ensure!(restarted.status == 202 && restarted.json()?["tasks"][0]["state"] == "RESTARTING", "{restarted:?}");
-    worker.wait_task_failed("mirror", 0, &["1 of 3 partitions", &format!("{topic}-1: ")]).await?;
+    // Each broker applies a setting in its own time: until the leader has, a restarted task meets the old limit once more.
+    worker
+        .until("only the transaction to be left", crate::kmirror::DEADLINE, async || {
+            let status = worker.status("mirror").await?;
+            let trace = status["tasks"][0]["trace"].as_str().unwrap_or_default();
+            if trace.contains("MESSAGE_TOO_LARGE") {
+                restart().await?;
+            }
+            let left = trace.contains("1 of 3 partitions") && trace.contains(&format!("{topic}-1: "));
+            ensure!(left, "{status}");
+            Ok(())
+        })
+        .await?;
     worker
         .until("the first partition to go on", crate::kmirror::DEADLINE, async || {
             let ends: Vec<_> = watermarks(&pair.target, &remote).await?.iter().map(|end| end.high).collect();
