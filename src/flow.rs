@@ -94,7 +94,9 @@ impl Flow {
         Self { partitions, acknowledged, status, drain, task: tokio::spawn(task.run(draining)) }
     }
 
-    /// Per source partition the last source offset that the target acknowledged; absent where there is none in this life of the flow.
+    /// Per source partition the last source offset that the target acknowledged; absent where there is none in this life
+    /// of the flow. A partition that began at [`Start::Latest`] stands before its first record from the start, so that
+    /// the next start goes on there.
     #[must_use]
     pub fn positions(&self) -> BTreeMap<TopicPartition, i64> {
         let offsets = self.acknowledged.iter().map(|offset| offset.load(Ordering::Acquire));
