@@ -1,242 +1,234 @@
-//! Mirrors the same topic with kmirror and with real MirrorMaker 2, on the same brokers one after the other, and prints what each took.
+//! Mirrors the same topics with kmirror and with real MirrorMaker 2, on the same brokers one after the other, and prints what each took.
 //! Absolute times differ from machine to machine; the ratios are what counts.
-#![expect(clippy::print_stdout, reason = "the table is the program's result")]
+#![expect(clippy::print_stdout, reason = "the tables are the program's result")]
 
-use std::{
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+mod brokers;
+mod contestants;
+mod copying;
+mod delay;
+mod latency;
+mod machine;
+mod progress;
+mod report;
+mod scale;
+mod stats;
+mod trouble;
+mod worker;
+mod workloads;
+
+use std::{fs, path::PathBuf, time::Instant};
 
 use clap::Parser;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use testkit::{
-    Bulk, Cluster, Connect, Java, Jvm, Scratch,
-    anyhow::{Context, Result, ensure},
-    bulk_produce, create_topic, http,
-    ports::Port,
-    process::{Process, Program, Usage, usage},
-    wait_until, watermarks,
+    anyhow::{Context, Result, bail, ensure},
+    delete_topics,
 };
 
-/// Longest wait for a start or for a whole copy.
-const DEADLINE: Duration = Duration::from_secs(1_800);
-/// How often the target's end is looked at: also the error of the times measured.
-const LOOK: Duration = Duration::from_millis(100);
-/// How long the idle figures are taken over.
-const IDLE: Duration = Duration::from_secs(10);
+use brokers::Brokers;
+use contestants::{Contestant, Ends};
+use report::Section;
+use workloads::{Copy, Steady};
 
-/// kmirror beside MirrorMaker 2 on the same brokers.
+/// Heap of each broker.
+const HEAP_MB: u32 = 1_024;
+/// The series over numbers of partitions. Not a workload of its own accord: it takes minutes and has no other contestant.
+const SCALE: &str = "scale";
+/// What trouble costs: likewise.
+const TROUBLE: &str = "trouble";
+
+/// kmirror beside MirrorMaker 2 on the same brokers, one after the other.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The kmirror program
+    /// Which workloads (--list names them); all unless named
+    workloads: Vec<String>,
+    /// Lists the workloads
     #[arg(long)]
-    kmirror: PathBuf,
-    /// JSON records of 500 bytes, compressed with LZ4 by their producer
-    #[arg(long, default_value_t = 4_000_000)]
-    records: u64,
-    /// Partitions of the topic
-    #[arg(long, default_value_t = 8)]
-    partitions: i32,
+    list: bool,
+    /// How often each contestant copies each workload; medians are shown. The order changes from round to round
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// Who takes part
+    #[arg(long, value_delimiter = ',', default_value = "kmirror,default,tuned")]
+    contestants: Vec<Contestant>,
+    /// One round with an eighth of the records: shows that all works, the figures mean little
+    #[arg(long)]
+    quick: bool,
+    /// Takes this many records instead of each copy's own number
+    #[arg(long)]
+    records: Option<u64>,
     /// Tasks of the connector
     #[arg(long, default_value_t = 4)]
     tasks: u32,
-    /// Leaves MirrorMaker 2 out
+    /// A key of the connector of tuned MirrorMaker 2, as key=value; it wins over the bench's own
+    #[arg(long = "tune", value_parser = key_value)]
+    tuning: Vec<(String, String)>,
+    /// Directory for report.md and report.json
     #[arg(long)]
-    only_kmirror: bool,
+    results: PathBuf,
+    /// The kmirror program
+    #[arg(long)]
+    kmirror: PathBuf,
 }
 
-/// What one of the two took.
-#[derive(Debug, Clone, Copy)]
-struct Taken {
-    /// From starting the program until its REST API answered.
-    to_rest: Duration,
-    /// From handing in the connector until the last record was in the target.
-    copying: Duration,
-    /// In that time.
-    cpu_seconds: f64,
-    /// Highest so far.
-    peak_rss: u64,
-    idle_rss: u64,
-    /// Share of one core while there is nothing to copy.
-    idle_core: f64,
+fn key_value(text: &str) -> std::result::Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("want key=value")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
-/// The program under test, whichever it is.
-struct Worker {
-    url: String,
-    pid: u32,
+/// What holds for all workloads.
+struct Choices {
+    contestants: Vec<Contestant>,
+    rounds: u32,
+    tasks: u32,
+    tuning: Vec<(String, String)>,
+    kmirror: PathBuf,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let start = |name| Cluster::builder().name(name).jvm(Jvm::full(1_024)).start();
-    let (source, target) = tokio::try_join!(start("source"), start("target"))?;
-    let topic = "bench";
-    create_topic(&source.bootstrap(), topic, arguments.partitions, 1, &[]).await?;
-    let began = Instant::now();
-    let bytes = bulk_produce(&source.bootstrap(), topic, &Bulk::new(arguments.records, arguments.partitions)).await?;
-    println!(
-        "{} records, {:.2} GB of values, produced in {:.1} s",
-        arguments.records,
-        gigabytes(bytes),
-        began.elapsed().as_secs_f64()
-    );
-
-    let mut rows = vec![("kmirror", with_kmirror(&arguments, &source, &target, topic).await?)];
-    if !arguments.only_kmirror {
-        rows.push(("MirrorMaker 2", with_mirror_maker(&arguments, &source, &target, topic).await?));
+    let (mut copies, mut streams) = (workloads::copies(), workloads::steady_streams().to_vec());
+    if arguments.list {
+        copies.iter().for_each(|copy| println!("{:16} {}", copy.name, copy.title));
+        streams.iter().for_each(|steady| println!("{:16} {}", steady.name, steady.title));
+        println!("{SCALE:16} kmirror at 10 to 10,000 partitions: speed and memory (only where named)");
+        println!("{TROUBLE:16} what trouble costs kmirror (only where named)");
+        return Ok(());
     }
-    print_table(&rows, arguments.records, bytes);
+    let known: Vec<_> =
+        copies.iter().map(|c| c.name).chain(streams.iter().map(|s| s.name)).chain([SCALE, TROUBLE]).collect();
+    let unknown: Vec<_> = arguments.workloads.iter().filter(|name| !known.contains(&name.as_str())).collect();
+    ensure!(unknown.is_empty(), "no workloads are called {unknown:?}; there are {known:?}");
+    let chosen = |name: &str| arguments.workloads.is_empty() || arguments.workloads.iter().any(|w| w == name);
+    copies.retain(|copy| chosen(copy.name));
+    streams.retain(|steady| chosen(steady.name));
+    if arguments.quick {
+        copies = copies.into_iter().map(Copy::quick).collect();
+    }
+    if let Some(records) = arguments.records {
+        copies.iter_mut().for_each(|copy| copy.records = records);
+    }
+    let choices = Choices {
+        rounds: if arguments.quick { 1 } else { arguments.rounds.max(1) },
+        contestants: arguments.contestants,
+        tasks: arguments.tasks,
+        tuning: arguments.tuning,
+        kmirror: arguments.kmirror,
+    };
+    if choices.contestants.is_empty() {
+        bail!("no contestants");
+    }
+    let began = Instant::now();
+    let mut sections = match copies.is_empty() && streams.is_empty() {
+        true => Vec::new(),
+        false => sections(&copies, &streams, &choices).await?,
+    };
+    if arguments.workloads.iter().any(|name| name == SCALE) {
+        sections.push((SCALE, scale::run(&choices, arguments.quick).await?));
+    }
+    if arguments.workloads.iter().any(|name| name == TROUBLE) {
+        sections.push((TROUBLE, trouble::run(&choices, arguments.quick).await?));
+    }
+    publish(&sections, &arguments.results, began)
+}
+
+async fn sections(copies: &[Copy], streams: &[Steady], choices: &Choices) -> Result<Vec<(&'static str, Section)>> {
+    let brokers = Brokers::start(HEAP_MB).await?;
+    let ends = brokers.ends();
+    let mut sections = Vec::new();
+    for copy in copies {
+        sections.push((copy.name, one_copy(copy, ends, choices).await.with_context(|| copy.name)?));
+    }
+    for steady in streams {
+        sections.push((steady.name, one_stream(steady, ends, choices).await.with_context(|| steady.name)?));
+    }
+    Ok(sections)
+}
+
+async fn one_copy(copy: &Copy, ends: Ends<'_>, choices: &Choices) -> Result<Section> {
+    let data = copying::produce(copy, ends).await?;
+    let contestants: Vec<_> = choices.contestants.iter().copied().filter(|who| who.takes_part(copy)).collect();
+    let mut rounds: Vec<_> = contestants.iter().map(|who| (*who, Vec::new())).collect();
+    for round in 1..=choices.rounds {
+        for turn in turns(contestants.len(), round) {
+            let (who, taken) = &mut rounds[turn];
+            let what = || format!("{} in round {round}", who.title());
+            taken.push(copying::run(*who, round, copy, &data, ends, choices).await.with_context(what)?);
+        }
+    }
+    delete_topics(&ends.source.bootstrap(), &data.topics).await?;
+    Ok(report::copy(copy, &data, &rounds))
+}
+
+async fn one_stream(steady: &Steady, ends: Ends<'_>, choices: &Choices) -> Result<Section> {
+    // What tunes for throughput waits for large batches: as installed is faster here.
+    let contestants: Vec<_> = choices.contestants.iter().copied().filter(|who| *who != Contestant::Tuned).collect();
+    let mut rounds: Vec<_> = contestants.iter().map(|who| (*who, Vec::new())).collect();
+    for round in 1..=choices.rounds {
+        for turn in turns(contestants.len(), round) {
+            let (who, taken) = &mut rounds[turn];
+            let what = || format!("{} in round {round}", who.title());
+            taken.push(latency::run(*who, round, steady, ends, choices).await.with_context(what)?);
+        }
+    }
+    Ok(report::steady(steady, &rounds))
+}
+
+/// Whose turn it is in a round: another one begins each time.
+fn turns(contestants: usize, round: u32) -> impl Iterator<Item = usize> {
+    (0..contestants).map(move |turn| (turn + round as usize - 1) % contestants)
+}
+
+/// Writes report.md and report.json, and prints the tables and, last, the verdicts.
+fn publish(sections: &[(&str, Section)], results: &std::path::Path, began: Instant) -> Result<()> {
+    let mut text: String = sections.iter().map(|(_, section)| format!("{}\n", section.table)).collect();
+    let overview: String = sections.iter().filter_map(|(_, section)| section.overview.clone()).collect();
+    if !overview.is_empty() {
+        text += &format!("### all copies\n\n{}{overview}\n", report::OVERVIEW);
+    }
+    text.push_str("```\n");
+    for verdict in sections.iter().flat_map(|(_, section)| &section.verdicts) {
+        text.push_str(verdict);
+        text.push('\n');
+    }
+    text.push_str("```\n");
+    let workloads: Map<String, Value> =
+        sections.iter().map(|(name, section)| ((*name).to_owned(), section.json.clone())).collect();
+    let verdicts: Vec<_> = sections.iter().flat_map(|(_, section)| section.verdicts.clone()).collect();
+    let json = json!({
+        "kafka": testkit::kafka_version(),
+        "cores": std::thread::available_parallelism().map_or(0, usize::from),
+        "seconds": began.elapsed().as_secs(),
+        "workloads": workloads,
+        "verdicts": verdicts,
+    });
+    fs::create_dir_all(results)?;
+    fs::write(results.join("report.md"), &text)?;
+    fs::write(results.join("report.json"), format!("{json:#}\n"))?;
+    println!("{text}");
+    eprintln!("{} s; also in {}/report.md and report.json", began.elapsed().as_secs(), results.display());
     Ok(())
 }
 
-async fn with_kmirror(arguments: &Arguments, source: &Cluster, target: &Cluster, topic: &str) -> Result<Taken> {
-    let scratch = Scratch::new("bench-kmirror")?;
-    let port = Port::reserve()?;
-    let url = format!("http://{}", port.address());
-    let properties = [
-        ("bootstrap.servers", target.bootstrap()),
-        ("group.id", "bench".to_owned()),
-        ("listeners", url.clone()),
-        ("key.converter", "org.apache.kafka.connect.converters.ByteArrayConverter".to_owned()),
-        ("value.converter", "org.apache.kafka.connect.converters.ByteArrayConverter".to_owned()),
-        ("config.storage.topic", "bench-configs".to_owned()),
-        ("offset.storage.topic", "bench-offsets".to_owned()),
-        ("status.storage.topic", "bench-status".to_owned()),
-        ("config.storage.replication.factor", "-1".to_owned()),
-        ("offset.storage.replication.factor", "-1".to_owned()),
-        ("status.storage.replication.factor", "-1".to_owned()),
-    ];
-    let file = scratch.path().join("worker.properties");
-    std::fs::write(&file, properties.iter().map(|(key, value)| format!("{key}={value}\n")).collect::<String>())?;
-    let process = start_kmirror(&arguments.kmirror, &file, &scratch.path().join("kmirror.log"))?;
-    let began = Instant::now();
-    let worker = Worker { url, pid: process.pid() };
-    let taken = measure(&worker, began, "kmirror", arguments, source, target, topic).await;
-    let taken = taken.with_context(|| format!("end of kmirror's log:\n{}", process.log_tail(20)))?;
-    process.stop(Duration::from_secs(30)).await?;
-    Ok(taken)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn start_kmirror(program: &Path, properties: &Path, log: &Path) -> Result<Process> {
-    let command = [program.display().to_string(), "worker".to_owned(), properties.display().to_string()];
-    Process::spawn(&Program::new("kmirror", log, command))
-}
-
-async fn with_mirror_maker(arguments: &Arguments, source: &Cluster, target: &Cluster, topic: &str) -> Result<Taken> {
-    let java = Java::new(&testkit::kafka_version()).await?;
-    let began = Instant::now();
-    // As `connect-distributed.sh` starts it.
-    let mut connect = Connect::start(&java, &target.bootstrap(), Jvm::full(2_048), &[]).await?;
-    let worker = Worker { url: connect.url(), pid: connect.process()?.pid() };
-    let taken = measure(&worker, began, "mm2", arguments, source, target, topic).await?;
-    connect.stop().await?;
-    Ok(taken)
-}
-
-/// `began`: when the program was started.
-async fn measure(
-    worker: &Worker,
-    began: Instant,
-    alias: &str,
-    arguments: &Arguments,
-    source: &Cluster,
-    target: &Cluster,
-    topic: &str,
-) -> Result<Taken> {
-    wait_until("the REST API", DEADLINE, async || http::request("GET", &format!("{}/", worker.url), None).await?.ok())
-        .await?;
-    let to_rest = began.elapsed();
-    let path = format!("{}/connectors/bench/config", worker.url);
-    let config = connector(alias, arguments, source, target, topic);
-    let before = usage(worker.pid)?;
-    let handed_in = Instant::now();
-    wait_until("the connector to be taken", DEADLINE, async || http::request("PUT", &path, Some(&config)).await?.ok())
-        .await?;
-    let remote = format!("{alias}.{topic}");
-    let mut ticks = tokio::time::interval(LOOK);
-    loop {
-        ticks.tick().await;
-        // The remote topic does not exist at first.
-        let copied =
-            watermarks(&target.bootstrap(), &remote).await.map_or(0, |ends| ends.iter().map(|w| w.high).sum::<i64>());
-        if u64::try_from(copied)? >= arguments.records {
-            break;
-        }
-        ensure!(handed_in.elapsed() < DEADLINE, "{copied} of {} records after {DEADLINE:?}", arguments.records);
+    #[test]
+    fn each_round_begins_with_another_contestant() {
+        let orders: Vec<Vec<_>> = (1..=3).map(|round| turns(3, round).collect()).collect();
+        assert_eq!(orders, [[0, 1, 2], [1, 2, 0], [2, 0, 1]]);
     }
-    let copying = handed_in.elapsed();
-    let after = usage(worker.pid)?;
-    // What is done after the last record (positions, metrics) is not idling yet.
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let idle_from = usage(worker.pid)?;
-    tokio::time::sleep(IDLE).await;
-    let idle_to = usage(worker.pid)?;
-    Ok(taken(to_rest, copying, &[before, after, idle_from, idle_to]))
-}
 
-fn taken(to_rest: Duration, copying: Duration, [before, after, idle_from, idle_to]: &[Usage; 4]) -> Taken {
-    Taken {
-        to_rest,
-        copying,
-        cpu_seconds: after.cpu_seconds - before.cpu_seconds,
-        peak_rss: after.max_rss_bytes,
-        idle_rss: idle_to.rss_bytes,
-        idle_core: (idle_to.cpu_seconds - idle_from.cpu_seconds) / IDLE.as_secs_f64(),
-    }
-}
-
-fn connector(alias: &str, arguments: &Arguments, source: &Cluster, target: &Cluster, topic: &str) -> Value {
-    json!({
-        "name": "bench",
-        "connector.class": "org.apache.kafka.connect.mirror.MirrorSourceConnector",
-        "source.cluster.alias": alias,
-        "target.cluster.alias": "target",
-        "source.cluster.bootstrap.servers": source.bootstrap(),
-        "target.cluster.bootstrap.servers": target.bootstrap(),
-        "topics": topic,
-        "tasks.max": arguments.tasks.to_string(),
-        "replication.factor": "1",
-        "offset-syncs.topic.replication.factor": "1",
-        "key.converter": "org.apache.kafka.connect.converters.ByteArrayConverter",
-        "value.converter": "org.apache.kafka.connect.converters.ByteArrayConverter",
-    })
-}
-
-fn gigabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e9
-}
-
-fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
-}
-
-fn print_table(rows: &[(&str, Taken)], records: u64, bytes: u64) {
-    println!(
-        "\n| | seconds | records/s | CPU-seconds | CPU-s/GB | peak RSS MB | exec to REST s | idle RSS MB | idle, % of a core |"
-    );
-    println!("|---|---|---|---|---|---|---|---|---|");
-    for (name, taken) in rows {
-        let seconds = taken.copying.as_secs_f64();
-        println!(
-            "| {name} | {seconds:.1} | {:.0} | {:.1} | {:.2} | {:.0} | {:.2} | {:.0} | {:.1} |",
-            records as f64 / seconds,
-            taken.cpu_seconds,
-            taken.cpu_seconds / gigabytes(bytes),
-            megabytes(taken.peak_rss),
-            taken.to_rest.as_secs_f64(),
-            megabytes(taken.idle_rss),
-            taken.idle_core * 100.0,
-        );
-    }
-    if let [(_, ours), (_, theirs)] = rows {
-        println!(
-            "| ratio | {:.1}× as fast | | 1/{:.0} | | 1/{:.0} | | 1/{:.0} | |",
-            theirs.copying.as_secs_f64() / ours.copying.as_secs_f64(),
-            theirs.cpu_seconds / ours.cpu_seconds.max(0.01),
-            megabytes(theirs.peak_rss) / megabytes(ours.peak_rss).max(1.0),
-            megabytes(theirs.idle_rss) / megabytes(ours.idle_rss).max(1.0),
-        );
+    #[test]
+    fn workloads_have_names_of_their_own() {
+        let mut names: Vec<_> = workloads::copies().iter().map(|copy| copy.name).collect();
+        names.extend(workloads::steady_streams().iter().map(|steady| steady.name));
+        names.extend([SCALE, TROUBLE]);
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
     }
 }

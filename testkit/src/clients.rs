@@ -2,9 +2,12 @@
 
 mod admin;
 mod bulk;
+mod ends;
 mod groups;
+mod load;
 mod produce;
 mod read;
+mod steady;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,12 +17,16 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 pub use admin::{
-    create_partitions, create_topic, delete_records, delete_topic, set_topic_configs, topic_configs, wait_for_topic,
+    Placement, create_partitions, create_topic, create_topics, delete_records, delete_topic, delete_topics, leaders,
+    placements, set_topic_configs, topic_configs, wait_for_topic,
 };
-pub use bulk::{Bulk, bulk_produce};
+pub use bulk::{Bulk, Produced, bulk_produce, bulk_produce_over};
+pub use ends::EndOffsets;
 pub use groups::{commit_group_offset, committed_group_offset};
+pub use load::Load;
 pub use produce::{Codec, Producing, Record, produce, produce_with};
-pub use read::{Isolation, RecordView, TimestampKind, Watermarks, read_all, read_all_with, watermarks};
+pub use read::{Isolation, RecordView, TimestampKind, Watermarks, end_offsets, read_all, read_all_with, watermarks};
+pub use steady::{Steady, arrivals, steady_produce};
 
 /// The longest any call of this room may take without progress.
 const DEADLINE: Duration = Duration::from_secs(60);

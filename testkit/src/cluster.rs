@@ -59,7 +59,7 @@ impl Builder {
         self
     }
 
-    /// Adds a broker property, which wins over the kit's own.
+    /// Adds a broker property, which wins over the kit's own. `{id}` in its value becomes each broker's id.
     pub fn property(mut self, key: &str, value: &str) -> Self {
         self.properties.push((key.to_owned(), value.to_owned()));
         self

@@ -14,6 +14,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::ends::EndOffsets;
 use super::{DEADLINE, REQUEST_DEADLINE, blocking, config, consumer};
 use crate::wait::wait_until;
 
@@ -46,6 +47,44 @@ pub async fn create_topic(
     wait_for_topic(bootstrap, topic, partitions).await
 }
 
+/// Creates many topics of equally many partitions, without replicas or configs, and waits until all have leaders.
+pub async fn create_topics(bootstrap: &str, topics: &[String], partitions: i32) -> Result<()> {
+    // A controller takes some 10,000 partitions in one request.
+    for some in topics.chunks(100) {
+        let new: Vec<_> =
+            some.iter().map(|topic| NewTopic::new(topic, partitions, TopicReplication::Fixed(1))).collect();
+        for created in admin(bootstrap)?.create_topics(&new, &options()).await? {
+            created.map_err(|(topic, code)| anyhow::anyhow!("creating {topic}: {code}"))?;
+        }
+    }
+    let ends = EndOffsets::new(bootstrap)?;
+    wait_until(&format!("{} topics with leaders", topics.len()), DEADLINE, async || {
+        let led = ends.led_partitions().await?;
+        let missing = topics.iter().filter(|&topic| led.get(topic).copied().unwrap_or(0) < partitions).count();
+        ensure!(missing == 0, "{missing} are missing or without leaders");
+        Ok(())
+    })
+    .await
+}
+
+/// Deletes topics and waits until brokers no longer tell of them.
+pub async fn delete_topics(bootstrap: &str, topics: &[String]) -> Result<()> {
+    for some in topics.chunks(100) {
+        let names: Vec<_> = some.iter().map(String::as_str).collect();
+        for deleted in admin(bootstrap)?.delete_topics(&names, &options()).await? {
+            deleted.map_err(|(topic, code)| anyhow::anyhow!("deleting {topic}: {code}"))?;
+        }
+    }
+    let ends = EndOffsets::new(bootstrap)?;
+    wait_until(&format!("{} topics to be gone", topics.len()), DEADLINE, async || {
+        let led = ends.led_partitions().await?;
+        let left = topics.iter().filter(|&topic| led.contains_key(topic)).count();
+        ensure!(left == 0, "{left} are still there");
+        Ok(())
+    })
+    .await
+}
+
 /// Waits until a topic has at least this many partitions and each of them a leader, by the word of every broker in the
 /// list that answers: brokers hear of a new topic one after the other, and any of them may be asked next.
 pub async fn wait_for_topic(bootstrap: &str, topic: &str, partitions: i32) -> Result<()> {
@@ -64,6 +103,36 @@ pub async fn wait_for_topic(bootstrap: &str, topic: &str, partitions: i32) -> Re
     .await
 }
 
+/// Where a partition lives, by broker ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// The leader, −1 for none.
+    pub leader: i32,
+    /// All replicas, the preferred leader first.
+    pub replicas: Vec<i32>,
+    /// The replicas in sync, in ascending order.
+    pub in_sync: Vec<i32>,
+}
+
+/// Where each partition of a topic lives, by partition number.
+pub async fn placements(bootstrap: &str, topic: &str) -> Result<Vec<Placement>> {
+    let (client, topic) = (config(bootstrap), topic.to_owned());
+    blocking(move || {
+        let metadata = consumer(&client)?.fetch_metadata(Some(&topic), REQUEST_DEADLINE)?;
+        let found = metadata.topics().first().context("no answer for the topic")?;
+        ensure!(found.error().is_none(), "{topic}: {:?}", found.error());
+        let mut placed: Vec<_> = found.partitions().iter().collect();
+        placed.sort_by_key(|p| p.id());
+        let placement = |p: &rdkafka::metadata::MetadataPartition| {
+            let mut in_sync = p.isr().to_vec();
+            in_sync.sort_unstable();
+            Placement { leader: p.leader(), replicas: p.replicas().to_vec(), in_sync }
+        };
+        Ok(placed.into_iter().map(placement).collect())
+    })
+    .await
+}
+
 /// How many partitions of a topic have leaders, and the topic's error, as one broker knows it.
 fn led_partitions(address: &str, topic: &str) -> Result<(usize, Option<RDKafkaRespErr>)> {
     // A refused connection is quickly told from a slow answer, where librdkafka would try again until its deadline.
@@ -72,6 +141,17 @@ fn led_partitions(address: &str, topic: &str) -> Result<(usize, Option<RDKafkaRe
     let metadata = consumer(&config(address))?.fetch_metadata(Some(topic), REQUEST_DEADLINE)?;
     let seen = metadata.topics().first().context("no answer for the topic")?;
     Ok((seen.partitions().iter().filter(|p| p.leader() >= 0).count(), seen.error()))
+}
+
+/// The leader of each partition of a topic by the word of the first broker that answers, −1 where there is none.
+pub async fn leaders(bootstrap: &str, topic: &str) -> Result<Vec<i32>> {
+    let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
+    blocking(move || {
+        let metadata = consumer(&config(&bootstrap))?.fetch_metadata(Some(&topic), REQUEST_DEADLINE)?;
+        let seen = metadata.topics().first().context("no answer for the topic")?;
+        Ok(seen.partitions().iter().map(|p| p.leader()).collect())
+    })
+    .await
 }
 
 /// Raises a topic's partition count to `total` and waits until all have leaders.

@@ -12,6 +12,9 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use super::{Codec, blocking, config};
 
+/// Shorter values have fewer fields.
+const LEAST_WITH_LINES: usize = 160;
+
 /// How many records of what kind [`bulk_produce`] writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bulk {
@@ -19,7 +22,7 @@ pub struct Bulk {
     pub records: u64,
     /// Partitions 0 to this (exclusive) get the records in turns, record `n` goes to `n` modulo this.
     pub partitions: i32,
-    /// Bytes of each value, at least 160.
+    /// Bytes of each value, at least 80.
     pub value_bytes: usize,
     /// Codec of the batches.
     pub codec: Codec,
@@ -37,7 +40,22 @@ impl Bulk {
 /// Produces JSON records idempotently and waits until all are acknowledged. Record `n` has the key `key-<n mod 1000003>`,
 /// and a value that begins with `{"id":<n>,`; the same `n` always has the same bytes. Gives the bytes of all values.
 pub async fn bulk_produce(bootstrap: &str, topic: &str, bulk: &Bulk) -> Result<u64> {
-    ensure!(bulk.partitions > 0 && bulk.value_bytes >= 160, "{bulk:?}: want partitions > 0 and value_bytes >= 160");
+    bulk_produce_over(bootstrap, &[topic.to_owned()], bulk).await.map(|produced| produced.value_bytes)
+}
+
+/// What [`bulk_produce_over`] wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Produced {
+    /// Bytes of all keys.
+    pub key_bytes: u64,
+    /// Bytes of all values.
+    pub value_bytes: u64,
+}
+
+/// As [`bulk_produce`] with the records in turns over the partitions of several topics, each of which has
+/// `bulk.partitions`.
+pub async fn bulk_produce_over(bootstrap: &str, topics: &[String], bulk: &Bulk) -> Result<Produced> {
+    ensure!(bulk.partitions > 0 && bulk.value_bytes >= 80, "{bulk:?}: want partitions > 0 and value_bytes >= 80");
     let mut client = config(bootstrap);
     client
         .set("enable.idempotence", "true")
@@ -47,27 +65,38 @@ pub async fn bulk_produce(bootstrap: &str, topic: &str, bulk: &Bulk) -> Result<u
         .set("batch.num.messages", "1000000")
         .set("queue.buffering.max.messages", "500000")
         .set("queue.buffering.max.kbytes", "262144");
-    let (topic, bulk) = (topic.to_owned(), bulk.clone());
+    let (topics, bulk) = (topics.to_vec(), bulk.clone());
     blocking(move || {
         let producer: BaseProducer<Deliveries> = client.create_with_context(Deliveries::default())?;
         let (mut key, mut value) = (Vec::new(), Vec::new());
+        let per_topic = u64::from(bulk.partitions.unsigned_abs());
+        let mut produced = Produced { key_bytes: 0, value_bytes: 0 };
         for n in 0..bulk.records {
             fill(n, bulk.value_bytes, &mut key, &mut value)?;
-            let partition = (n % u64::from(bulk.partitions.unsigned_abs())) as i32;
-            queue(&producer, &topic, partition, &key, &value)?;
+            let turn = n % (per_topic * topics.len() as u64);
+            let topic = &topics[(turn / per_topic) as usize];
+            queue(&producer, topic, (turn % per_topic) as i32, &key, &value)?;
+            produced.key_bytes += key.len() as u64;
+            produced.value_bytes += value.len() as u64;
             if n % 1024 == 0 {
                 producer.poll(Duration::ZERO);
             }
         }
-        producer.flush(Duration::from_secs(300)).with_context(|| format!("flushing to {topic}"))?;
+        producer.flush(Duration::from_secs(300)).with_context(|| format!("flushing to {topics:?}"))?;
         let failed = producer.context().failed.load(Ordering::SeqCst);
-        ensure!(failed == 0, "{failed} of {} records to {topic} were not acknowledged", bulk.records);
-        Ok(bulk.records * bulk.value_bytes as u64)
+        ensure!(failed == 0, "{failed} of {} records to {topics:?} were not acknowledged", bulk.records);
+        Ok(produced)
     })
     .await
 }
 
-fn queue(producer: &BaseProducer<Deliveries>, topic: &str, partition: i32, key: &[u8], value: &[u8]) -> Result<()> {
+pub(super) fn queue(
+    producer: &BaseProducer<Deliveries>,
+    topic: &str,
+    partition: i32,
+    key: &[u8],
+    value: &[u8],
+) -> Result<()> {
     let mut message = BaseRecord::to(topic).partition(partition).key(key).payload(value);
     let start = Instant::now();
     loop {
@@ -85,13 +114,18 @@ fn queue(producer: &BaseProducer<Deliveries>, topic: &str, partition: i32, key: 
 
 /// Like an order event of a shop: mostly text that repeats, with some digits that don't, so that it compresses about
 /// as real events do.
-fn fill(n: u64, bytes: usize, key: &mut Vec<u8>, value: &mut Vec<u8>) -> Result<()> {
+pub(super) fn fill(n: u64, bytes: usize, key: &mut Vec<u8>, value: &mut Vec<u8>) -> Result<()> {
     const STATUS: [&str; 4] = ["created", "paid", "shipped", "delivered"];
     let noise = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     key.clear();
     write!(key, "key-{}", n % 1_000_003)?;
     value.clear();
     let status = STATUS[(noise >> 62) as usize];
+    if bytes < LEAST_WITH_LINES {
+        let (sku, quantity) = ((noise >> 16) as u32, noise % 9 + 1);
+        write!(value, r#"{{"id":{n},"sku":"{sku:08x}","status":"{status}","qty":{quantity},"pad":""#)?;
+        return close(value, bytes);
+    }
     write!(value, r#"{{"id":{n},"customer":"{noise:016x}","status":"{status}","cents":{},"lines":["#, noise % 100_000)?;
     let mut line = noise;
     loop {
@@ -107,14 +141,20 @@ fn fill(n: u64, bytes: usize, key: &mut Vec<u8>, value: &mut Vec<u8>) -> Result<
         value.extend_from_slice(item.as_bytes());
     }
     value.extend_from_slice(br#"],"pad":""#);
+    close(value, bytes)
+}
+
+/// Pads a value that is open in its last string.
+fn close(value: &mut Vec<u8>, bytes: usize) -> Result<()> {
+    ensure!(value.len() + 2 <= bytes, "a value of {bytes} bytes has no room for its fields");
     value.resize(bytes - 2, b'.');
     value.extend_from_slice(br#""}"#);
     Ok(())
 }
 
 #[derive(Default)]
-struct Deliveries {
-    failed: AtomicU64,
+pub(super) struct Deliveries {
+    pub(super) failed: AtomicU64,
 }
 
 impl ClientContext for Deliveries {}
@@ -135,7 +175,7 @@ mod tests {
 
     #[test]
     fn values_are_json_of_the_asked_size() {
-        for bytes in [160, 161, 300, 500, 10_000] {
+        for bytes in [80, 100, 159, 160, 161, 300, 500, 10_000] {
             for n in [0, 1, 999_999_999_999] {
                 let (mut key, mut value) = (Vec::new(), Vec::new());
                 fill(n, bytes, &mut key, &mut value).unwrap();

@@ -85,6 +85,17 @@ pub async fn watermarks(bootstrap: &str, topic: &str) -> Result<Vec<Watermarks>>
     blocking(move || watermarks_of(&consumer(&client)?, &topic)).await
 }
 
+/// The high watermarks of some partitions of a topic, in the order asked for. Other partitions need no leader for it.
+pub async fn end_offsets(bootstrap: &str, topic: &str, partitions: &[i32]) -> Result<Vec<i64>> {
+    let (client, topic, partitions) = (config(bootstrap), topic.to_owned(), partitions.to_vec());
+    blocking(move || {
+        let consumer = consumer(&client)?;
+        let end = |&partition: &i32| Ok(consumer.fetch_watermarks(&topic, partition, REQUEST_DEADLINE)?.1);
+        partitions.iter().map(end).collect()
+    })
+    .await
+}
+
 fn watermarks_of(consumer: &BaseConsumer, topic: &str) -> Result<Vec<Watermarks>> {
     let metadata = consumer.fetch_metadata(Some(topic), REQUEST_DEADLINE)?;
     let found = metadata.topics().first().context("no answer for the topic")?;

@@ -13,7 +13,7 @@ pub(super) fn write(node: &Node, nodes: &[Node], extra: &[(String, String)]) -> 
     let mut properties = listeners(node, nodes);
     properties.extend(small(nodes.len()));
     properties.insert("log.dirs".to_owned(), node.data().display().to_string());
-    properties.extend(extra.iter().cloned());
+    properties.extend(extra.iter().map(|(key, value)| (key.clone(), value.replace("{id}", &node.id.to_string()))));
     let mut text = String::new();
     for (key, value) in properties {
         writeln!(text, "{key}={value}")?;

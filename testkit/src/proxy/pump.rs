@@ -2,31 +2,43 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::rules::{Action, Direction, Frame, Rules};
 
 /// Kafka's default `socket.request.max.bytes` is 100 MiB, and responses are not limited by it; more than this is no frame.
 const MAX_FRAME: usize = 1 << 30;
 
+/// Frames that may be on a long line at a time, each way; the sender of more waits.
+const FRAMES: usize = 1_024;
+
 /// All connections of a proxy.
 #[derive(Debug)]
 pub(super) struct Connections {
     refusing: AtomicBool,
     open: Arc<AtomicUsize>,
+    /// How many there were so far.
+    made: AtomicU64,
     /// Counts the calls of `cut_all`; each ends the connections made before it.
     cuts: watch::Sender<u64>,
 }
 
 impl Default for Connections {
     fn default() -> Self {
-        Self { refusing: AtomicBool::new(false), open: Arc::default(), cuts: watch::Sender::new(0) }
+        Self {
+            refusing: AtomicBool::new(false),
+            open: Arc::default(),
+            made: AtomicU64::new(0),
+            cuts: watch::Sender::new(0),
+        }
     }
 }
 
@@ -37,7 +49,8 @@ impl Connections {
             return None;
         }
         self.open.fetch_add(1, SeqCst);
-        Some(Cut { cuts: self.cuts.subscribe(), open: self.open.clone() })
+        let number = self.made.fetch_add(1, SeqCst);
+        Some(Cut { number, cuts: self.cuts.subscribe(), open: self.open.clone() })
     }
 
     pub(super) fn accept(&self, accept: bool) {
@@ -55,6 +68,8 @@ impl Connections {
 
 /// Tells a connection when it is cut, and the proxy when it has ended.
 pub(super) struct Cut {
+    /// Which connection this is.
+    number: u64,
     cuts: watch::Receiver<u64>,
     open: Arc<AtomicUsize>,
 }
@@ -102,11 +117,12 @@ enum End {
 
 /// Moves frames both ways until both sides are done or the connection is cut.
 pub(super) async fn run(client: TcpStream, broker: TcpStream, broker_id: u32, rules: Arc<Rules>, mut cut: Cut) {
+    let line = Line { broker: broker_id, connection: cut.number, rules: &rules };
     let (from_client, to_client) = client.into_split();
     let (from_broker, to_broker) = broker.into_split();
     let pending = PendingRequests::default();
-    let requests = requests(from_client, to_broker, broker_id, &rules, &pending);
-    let responses = responses(from_broker, to_client, broker_id, &rules, &pending);
+    let requests = requests(from_client, to_broker, line, &pending);
+    let responses = responses(from_broker, to_client, line, &pending);
     let both = async {
         tokio::pin!(requests, responses);
         tokio::select! {
@@ -128,73 +144,139 @@ pub(super) async fn run(client: TcpStream, broker: TcpStream, broker_id: u32, ru
 async fn requests(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    broker: u32,
-    rules: &Rules,
+    line: Line<'_>,
     pending: &PendingRequests,
 ) -> io::Result<End> {
-    // A client that resets its connection has ended it like any other: what it sent is delivered first.
-    while let Ok(Some(mut bytes)) = read_frame(&mut from).await {
-        let header = bytes.first_chunk::<8>().copied().ok_or_else(|| invalid("a request without a header"))?;
-        let [a, b, c, d, e, f, g, h] = header;
-        let (api_key, api_version) = (i16::from_be_bytes([a, b]), i16::from_be_bytes([c, d]));
-        let correlation_id = i32::from_be_bytes([e, f, g, h]);
-        let direction = Direction::Request;
-        let frame = Frame { api_key, api_version, correlation_id, direction, broker, bytes: &bytes };
-        let rule = rules.judge(&frame);
-        let mut copies = 1;
-        match rule.as_ref().map(|r| (r, r.action())) {
-            None | Some((_, Action::Count)) => {}
-            Some((rule, Action::Hold)) => rule.pass_gate().await,
-            Some((_, Action::Delay(by))) => tokio::time::sleep(*by).await,
-            Some((_, Action::Mutate(change))) => change(&mut bytes),
-            Some((_, Action::Repeat)) => copies = 2,
-            Some((_, Action::Drop)) => continue,
-            Some((_, Action::Cut)) => return Ok(End::Cut),
+    let (queue, mut queued) = mpsc::channel(FRAMES);
+    let reading = async move {
+        // A client that resets its connection has ended it like any other: what it sent is delivered first.
+        while let Ok(Some(mut bytes)) = read_frame(&mut from).await {
+            let header = bytes.first_chunk::<8>().copied().ok_or_else(|| invalid("a request without a header"))?;
+            let [a, b, c, d, e, f, g, h] = header;
+            let (api_key, api_version) = (i16::from_be_bytes([a, b]), i16::from_be_bytes([c, d]));
+            let correlation_id = i32::from_be_bytes([e, f, g, h]);
+            let direction = Direction::Request;
+            let (copies, due) = match line.treat(api_key, api_version, correlation_id, direction, &mut bytes).await {
+                Treated::Send { copies, due } => (copies, due),
+                Treated::Cut => return Ok(End::Cut),
+            };
+            for copy in 0..copies {
+                pending.push(correlation_id, Pending { api_key, api_version, repetition: copy > 0 });
+                // Nobody takes it where the broker is gone, which ends this connection anyway.
+                let _ = queue.send((due, bytes.clone())).await;
+            }
         }
-        for copy in 0..copies {
-            pending.push(correlation_id, Pending { api_key, api_version, repetition: copy > 0 });
+        Ok(End::Closed)
+    };
+    let writing = async {
+        while let Some((due, bytes)) = queued.recv().await {
+            sleep_until(due).await;
             write_frame(&mut to, &bytes).await?;
         }
+        to.shutdown().await
+    };
+    tokio::pin!(reading, writing);
+    tokio::select! {
+        end = &mut reading => {
+            if matches!(end, Ok(End::Closed)) {
+                writing.await?;
+            }
+            end
+        }
+        // It ends before the reading only where the broker takes no more.
+        written = &mut writing => written.map(|()| End::Closed),
     }
-    to.shutdown().await?;
-    Ok(End::Closed)
 }
 
 async fn responses(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    broker: u32,
-    rules: &Rules,
+    line: Line<'_>,
     pending: &PendingRequests,
 ) -> io::Result<()> {
-    // A client that is gone must not end this: a request of its may be held, and is still to reach the broker.
-    let mut client_is_there = true;
-    while let Some(mut bytes) = read_frame(&mut from).await? {
-        let correlation_id = bytes.first_chunk::<4>().map(|b| i32::from_be_bytes(*b));
-        let correlation_id = correlation_id.ok_or_else(|| invalid("a response without a header"))?;
-        let request = pending.pop(correlation_id).ok_or_else(|| invalid("a response nobody asked for"))?;
-        let Pending { api_key, api_version, repetition } = request;
-        if repetition {
-            continue;
+    let (queue, mut queued) = mpsc::channel(FRAMES);
+    let reading = async move {
+        while let Some(mut bytes) = read_frame(&mut from).await? {
+            let correlation_id = bytes.first_chunk::<4>().map(|b| i32::from_be_bytes(*b));
+            let correlation_id = correlation_id.ok_or_else(|| invalid("a response without a header"))?;
+            let request = pending.pop(correlation_id).ok_or_else(|| invalid("a response nobody asked for"))?;
+            let Pending { api_key, api_version, repetition } = request;
+            if repetition {
+                continue;
+            }
+            let direction = Direction::Response;
+            let (copies, due) = match line.treat(api_key, api_version, correlation_id, direction, &mut bytes).await {
+                Treated::Send { copies, due } => (copies, due),
+                Treated::Cut => return Ok(End::Cut),
+            };
+            for _ in 0..copies {
+                let _ = queue.send((due, bytes.clone())).await;
+            }
         }
-        let direction = Direction::Response;
-        let frame = Frame { api_key, api_version, correlation_id, direction, broker, bytes: &bytes };
-        let rule = rules.judge(&frame);
-        let mut copies = 1;
+        Ok::<_, io::Error>(End::Closed)
+    };
+    let writing = async {
+        // A client that is gone must not end this: a request of its may be held, and is still to reach the broker.
+        let mut client_is_there = true;
+        while let Some((due, bytes)) = queued.recv().await {
+            sleep_until(due).await;
+            client_is_there = client_is_there && write_frame(&mut to, &bytes).await.is_ok();
+        }
+    };
+    tokio::pin!(reading, writing);
+    tokio::select! {
+        end = &mut reading => {
+            // What came before the end is delivered, even if the broker reset its connection.
+            if !matches!(end, Ok(End::Cut)) {
+                writing.await;
+            }
+            end.map(|_| ())
+        }
+        () = &mut writing => Ok(()),
+    }
+}
+
+/// One connection as the rules see it.
+#[derive(Clone, Copy)]
+struct Line<'a> {
+    broker: u32,
+    connection: u64,
+    rules: &'a Rules,
+}
+
+/// What becomes of a frame.
+enum Treated {
+    /// It goes on as often as this, not before `due`.
+    Send { copies: usize, due: Instant },
+    /// The connection is to be closed.
+    Cut,
+}
+
+impl Line<'_> {
+    /// Does to a frame what the rules say.
+    async fn treat(
+        self,
+        api_key: i16,
+        api_version: i16,
+        correlation_id: i32,
+        direction: Direction,
+        bytes: &mut Vec<u8>,
+    ) -> Treated {
+        let Self { broker, connection, rules } = self;
+        let rule = rules.judge(&Frame { api_key, api_version, correlation_id, direction, broker, connection, bytes });
+        let (mut copies, mut after) = (1, Duration::ZERO);
         match rule.as_ref().map(|r| (r, r.action())) {
             None | Some((_, Action::Count)) => {}
             Some((rule, Action::Hold)) => rule.pass_gate().await,
-            Some((_, Action::Delay(by))) => tokio::time::sleep(*by).await,
-            Some((_, Action::Mutate(change))) => change(&mut bytes),
+            Some((_, Action::Delay(by))) => sleep(*by).await,
+            Some((_, Action::Latency(by))) => after = *by,
+            Some((_, Action::Mutate(change))) => change(bytes),
             Some((_, Action::Repeat)) => copies = 2,
-            Some((_, Action::Drop)) => continue,
-            Some((_, Action::Cut)) => return Ok(()),
+            Some((_, Action::Drop)) => copies = 0,
+            Some((_, Action::Cut)) => return Treated::Cut,
         }
-        for _ in 0..copies {
-            client_is_there = client_is_there && write_frame(&mut to, &bytes).await.is_ok();
-        }
+        Treated::Send { copies, due: Instant::now() + after }
     }
-    Ok(())
 }
 
 /// Reads one frame without its length; None at the end of the stream.

@@ -33,6 +33,8 @@ pub struct Frame<'a> {
     pub direction: Direction,
     /// Id of the broker at the other end of the connection.
     pub broker: u32,
+    /// Which connection through the proxy: no two of one proxy have the same number, open or not.
+    pub connection: u64,
     /// The whole frame behind its length: header and body.
     pub bytes: &'a [u8],
 }
@@ -45,6 +47,7 @@ pub(super) enum Action {
     Hold,
     Drop,
     Delay(Duration),
+    Latency(Duration),
     Repeat,
     Cut,
     Mutate(Change),
@@ -81,6 +84,12 @@ impl Rule {
     /// Lets each frame wait for `by` before it goes on, and what follows on the same connection behind it.
     pub fn delay(api_key: i16, direction: Direction, by: Duration) -> Self {
         Self::new(api_key, direction, Action::Delay(by))
+    }
+
+    /// Lets each frame go on `by` after it came, as a long line would: what follows on the same connection waits beside
+    /// it, not behind it, so that several may be under way.
+    pub fn latency(api_key: i16, direction: Direction, by: Duration) -> Self {
+        Self::new(api_key, direction, Action::Latency(by))
     }
 
     /// Sends frames twice. The broker answers a repeated request twice; the second answer is swallowed, as a client
@@ -142,6 +151,7 @@ impl Debug for Rule {
             Action::Hold => "hold".to_owned(),
             Action::Drop => "drop".to_owned(),
             Action::Delay(by) => format!("delay by {by:?}"),
+            Action::Latency(by) => format!("latency of {by:?}"),
             Action::Repeat => "repeat".to_owned(),
             Action::Cut => "cut".to_owned(),
             Action::Mutate(_) => "mutate".to_owned(),
@@ -309,7 +319,7 @@ mod tests {
     use Direction::{Request, Response};
 
     fn frame(api_key: i16, direction: Direction, broker: u32) -> Frame<'static> {
-        Frame { api_key, api_version: 0, correlation_id: 0, direction, broker, bytes: b"x" }
+        Frame { api_key, api_version: 0, correlation_id: 0, direction, broker, connection: 0, bytes: b"x" }
     }
 
     #[test]

@@ -156,3 +156,42 @@ async fn connections_are_cut_delayed_and_refused() -> Result<()> {
     producing.await?;
     Ok(())
 }
+
+/// A slow line holds several requests at once; a slow rule would make one wait for the other.
+#[tokio::test]
+async fn latency_delays_each_frame_and_none_behind_another() -> Result<()> {
+    let (_, proxy, topic) = start().await?;
+    let by = Duration::from_millis(200);
+    for direction in [Direction::Request, Direction::Response] {
+        proxy.add(Rule::latency(PRODUCE, direction, by));
+    }
+    let records: Vec<_> = (0..50).map(|i| Record::value(format!("v{i}"))).collect();
+    let properties = vec![("max.in.flight".to_owned(), "5".to_owned()), ("linger.ms".to_owned(), "0".to_owned())];
+    let how = Producing { batch_records: Some(1), properties, ..Producing::default() };
+    let start = Instant::now();
+    produce_with(&proxy.bootstrap(), &topic, 0, &records, &how).await?;
+    let took = start.elapsed();
+    // Five at a time there and back: ten rounds of 400 ms. One at a time it would be fifty.
+    assert!(took >= 10 * 2 * by && took < 50 * 2 * by, "{took:?}");
+    assert!(proxy.seen(PRODUCE, Direction::Request) >= 50);
+    assert_eq!(read_all(&proxy.bootstrap(), &topic).await?[0].len(), 50);
+    Ok(())
+}
+
+#[tokio::test]
+async fn all_connections_are_cut_at_once() -> Result<()> {
+    let (_, proxy, topic) = start().await?;
+    let hold = proxy.add(Rule::hold(PRODUCE, Direction::Request));
+    let how = Producing { timeout: Duration::from_secs(60), ..Producing::default() };
+    let mut producing = std::pin::pin!(produce_one(&proxy, &topic, &how));
+    tokio::select! {
+        held = hold.wait_held(1, DEADLINE) => held?,
+        done = &mut producing => panic!("not held: {done:?}"),
+    }
+    proxy.cut_all();
+    // The held request went down with its connection; the client sends it again on another.
+    hold.release();
+    assert_eq!(producing.await?, [0]);
+    assert_eq!(read_all(&proxy.bootstrap(), &topic).await?[0].len(), 1);
+    Ok(())
+}
