@@ -21,7 +21,7 @@ mod values;
 mod worker;
 
 pub use address::Listener;
-pub use client::{AutoOffsetReset, ClientSetting, IsolationLevel, Side, effective_client};
+pub use client::{AutoOffsetReset, ClientSetting, FetchKeys, IsolationLevel, Side, effective_client};
 pub use error::{ConfigError, ConfigErrors};
 pub use hints::Hint;
 pub use key::{Default, Importance, Key, Kind, Valid, Value};

@@ -4,6 +4,7 @@
 //! rewritten and its payload moves as it came. `partition` decides, `task` acts.
 
 mod error;
+mod limits;
 mod partition;
 mod plan;
 mod task;
@@ -21,6 +22,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use wire::{Cluster, TopicPartition};
 
 pub use error::Stopped;
+pub use limits::{DEFAULT_BUDGET_BYTES, Limits, RateCap};
 
 /// In [`Flow::positions`]' store: the target has acknowledged nothing in this life of the flow.
 const NOTHING_ACKNOWLEDGED: i64 = -1;
@@ -62,6 +64,37 @@ pub struct FlowSpec {
     pub target: Cluster,
     /// Its partitions; no source and no target partition occurs twice.
     pub partitions: Vec<FlowPartition>,
+    /// How it fetches.
+    pub fetch: FetchSettings,
+    /// What it shares with the other flows of its worker.
+    pub limits: Limits,
+    /// Bytes per second it may fetch.
+    pub rate: RateCap,
+}
+
+/// How a flow fetches: the consumer settings of these names. Sizes in bytes, as brokers store them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchSettings {
+    /// `fetch.max.wait.ms`: how long a broker may hold an answer back while it has less than `min_bytes`.
+    pub max_wait: Duration,
+    /// `fetch.min.bytes`.
+    pub min_bytes: i32,
+    /// `fetch.max.bytes`: of one answer; the memory left may allow less.
+    pub max_bytes: i32,
+    /// `max.partition.fetch.bytes`: of one partition in an answer.
+    pub max_partition_bytes: i32,
+}
+
+impl Default for FetchSettings {
+    /// Kafka's defaults.
+    fn default() -> Self {
+        Self {
+            max_wait: Duration::from_millis(500),
+            min_bytes: 1,
+            max_bytes: 50 * 1024 * 1024,
+            max_partition_bytes: 1024 * 1024,
+        }
+    }
 }
 
 /// How a flow fares.

@@ -32,7 +32,7 @@ use plugin::MirrorSource;
 use storage::Stores;
 use wire::{Cluster, ClusterConfig};
 
-use crate::config::WorkerConfig;
+use crate::{config::WorkerConfig, flow::Limits};
 
 /// Bounds of the pause between attempts to start.
 const START_RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
@@ -62,6 +62,7 @@ pub struct Worker {
     /// Id of its own cluster, as last told.
     cluster_id: RwLock<Option<String>>,
     herder: OnceLock<Arc<Herder>>,
+    limits: Limits,
 }
 
 impl Worker {
@@ -74,6 +75,7 @@ impl Worker {
             health: RwLock::new(Health::Starting("nothing has been tried yet".to_owned())),
             cluster_id: RwLock::default(),
             herder: OnceLock::new(),
+            limits: Limits::default(),
         }
     }
 
@@ -174,7 +176,11 @@ impl Worker {
         }
         self.set_health(Health::Starting(format!("cluster {cluster_id} is reached, its topics are made and read")));
         let stores = Stores::open(&self.config, &self.worker_id, cluster).await?;
-        let plugin = Box::new(MirrorSource { worker: self.config.clone(), cluster: cluster.clone() });
+        let plugin = Box::new(MirrorSource {
+            worker: self.config.clone(),
+            cluster: cluster.clone(),
+            limits: self.limits.clone(),
+        });
         let timings = Timings {
             attempt: Duration::from_secs(12),
             probe: Duration::from_secs(5),

@@ -1,6 +1,6 @@
 //! Which settings reach which of a connector's clients, and the few of them that decide whether it can run.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     ConfigError, Properties,
@@ -137,6 +137,42 @@ pub(super) fn isolation_level(client: &BTreeMap<String, ClientSetting>) -> Resul
     }
 }
 
+/// How the consumer of the data fetches, by Kafka's keys and with its defaults. Sizes in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchKeys {
+    /// `client.rack`
+    pub rack: Option<String>,
+    /// `fetch.max.wait.ms`
+    pub max_wait: Duration,
+    /// `fetch.min.bytes`
+    pub min_bytes: i32,
+    /// `fetch.max.bytes`
+    pub max_bytes: i32,
+    /// `max.partition.fetch.bytes`
+    pub max_partition_bytes: i32,
+}
+
+/// # Errors
+/// Values that are no numbers of Kafka's `int` from 0 on.
+pub(super) fn fetch_keys(client: &BTreeMap<String, ClientSetting>) -> Result<FetchKeys, Vec<ConfigError>> {
+    let mut errors = Vec::new();
+    let mut number = |setting: &str, default: i32| {
+        let Some(ClientSetting { value, key }) = client.get(setting) else { return default };
+        value.trim().parse().ok().filter(|number| *number >= 0).unwrap_or_else(|| {
+            errors.push(ConfigError::invalid(key, value.trim(), "a number of at least 0 (type INT)"));
+            default
+        })
+    };
+    let keys = FetchKeys {
+        rack: client.get("client.rack").map(|rack| rack.value.trim().to_owned()).filter(|rack| !rack.is_empty()),
+        max_wait: Duration::from_millis(u64::from(number("fetch.max.wait.ms", 500).unsigned_abs())),
+        min_bytes: number("fetch.min.bytes", 1),
+        max_bytes: number("fetch.max.bytes", 50 * 1024 * 1024),
+        max_partition_bytes: number("max.partition.fetch.bytes", 1024 * 1024),
+    };
+    if errors.is_empty() { Ok(keys) } else { Err(errors) }
+}
+
 /// # Errors
 /// `security.protocol` is not PLAINTEXT; names the key it was written under.
 pub(super) fn check_security_protocol(key: &str, value: &str) -> Result<(), ConfigError> {
@@ -239,6 +275,24 @@ mod tests {
             let read = auto_offset_reset(&consumer).map_err(|error| error.message);
             assert_eq!(read, expected.map_err(str::to_owned), "{key}={text}");
         }
+    }
+
+    #[test]
+    fn fetching_follows_the_layers() {
+        let keys = |pairs| fetch_keys(&effective_client(&properties(pairs), Side::Source, ClientRole::Consumer));
+        let default = keys(&[]).unwrap();
+        assert_eq!((default.max_wait, default.min_bytes, default.rack), (Duration::from_millis(500), 1, None));
+        let set = keys(&[
+            ("consumer.fetch.min.bytes", "5"),
+            ("source.consumer.fetch.min.bytes", "7"),
+            ("source.consumer.client.rack", "use1-az1"),
+            ("consumer.max.partition.fetch.bytes", "33554432"),
+        ])
+        .unwrap();
+        assert_eq!((set.min_bytes, set.max_partition_bytes), (7, 33_554_432));
+        assert_eq!(set.rack.as_deref(), Some("use1-az1"));
+        let errors = keys(&[("consumer.fetch.min.bytes", "-1"), ("consumer.fetch.max.wait.ms", "soon")]).unwrap_err();
+        assert_eq!(errors.len(), 2, "{errors:?}");
     }
 
     #[test]

@@ -278,7 +278,16 @@ fn of_client(setting: &str, role: ClientRole, roles: &[ClientRole]) -> Option<Fi
 
 /// Whether the consumer of the data heeds a setting; those of the connection apart.
 fn has_effect(setting: &str) -> bool {
-    matches!(setting, "auto.offset.reset" | "isolation.level")
+    matches!(
+        setting,
+        "auto.offset.reset"
+            | "isolation.level"
+            | "client.rack"
+            | "fetch.max.wait.ms"
+            | "fetch.min.bytes"
+            | "fetch.max.bytes"
+            | "max.partition.fetch.bytes"
+    )
 }
 
 /// Of what stands under `source.cluster.` and `target.cluster.` only the connection settings are read.
@@ -395,7 +404,7 @@ mod tests {
             ("source.producer.linger.ms", "1", None),
             ("source.cluster.ssl.truststore.location", "x", None),
             ("source.consumer.max.poll.records", "1", Some(('W', "accepted, without effect in this version: "))),
-            ("consumer.fetch.max.bytes", "1", Some(('W', "accepted, without effect in this version: "))),
+            ("consumer.check.crcs", "1", Some(('W', "accepted, without effect in this version: "))),
             ("consumer.client.id", "me", Some(('W', "accepted, without effect in this version: "))),
             ("admin.request.timeout.ms", "1", Some(('W', "accepted, without effect in this version: "))),
             ("admin.max.poll.records", "1", Some(('I', IGNORED))),
@@ -451,7 +460,7 @@ mod tests {
             ("source.cluster.message.max.bytes", "1"),
             ("producer.override.acks", "1"),
             ("producer.override.linger.ms", "1"),
-            ("consumer.fetch.max.bytes", "1"),
+            ("consumer.check.crcs", "1"),
             ("admin.client.id", "x"),
             ("topic", "a"),
             ("task.max", "1"),
@@ -463,7 +472,7 @@ mod tests {
                 "not known: task.max (is tasks.max meant?), topic (is topics meant?)",
                 "no effect, batches reach the target as the source holds them, with their compression: \
                  producer.override.acks, producer.override.linger.ms",
-                "accepted, without effect in this version: admin.client.id, consumer.fetch.max.bytes",
+                "accepted, without effect in this version: admin.client.id, consumer.check.crcs",
                 "ignored, as by MirrorMaker: bootstrap.servers, source.cluster.isolation.level \
                  (keys that work: source.cluster.bootstrap.servers, source.consumer.isolation.level); \
                  target.cluster.batch.size, target.cluster.linger.ms \

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     AutoOffsetReset, ConfigError, ConfigErrors, Hint, IsolationLevel, Properties, RegexList, Side, WorkerConfig,
     address,
-    client::{auto_offset_reset, check_security_protocol, effective_client, isolation_level},
+    client::{FetchKeys, auto_offset_reset, check_security_protocol, effective_client, fetch_keys, isolation_level},
     hints,
     key::{full_class_name, parse_list},
     keys::{ClientRole, REPLICATION_POLICIES, mirror_source_keys},
@@ -64,6 +64,8 @@ pub struct SourceConnectorConfig {
     pub auto_offset_reset: AutoOffsetReset,
     /// Which records of transactions are read.
     pub isolation_level: IsolationLevel,
+    /// How the data is fetched.
+    pub fetch: FetchKeys,
     /// How remote topics are named.
     pub policy: PolicySettings,
     /// Sentences to log once: keys that are probably misspelt or without effect, and what is not built.
@@ -97,11 +99,13 @@ impl SourceConnectorConfig {
             .transpose();
         let auto_offset_reset = auto_offset_reset(&consumer);
         let isolation_level = isolation_level(&consumer);
+        let fetch = fetch_keys(&consumer);
         let policy = policy_settings(raw, &values);
         errors.extend(source_bootstrap.as_ref().err().cloned());
         errors.extend(target_bootstrap.as_ref().err().cloned());
         errors.extend(auto_offset_reset.as_ref().err().cloned());
         errors.extend(isolation_level.as_ref().err().cloned());
+        errors.extend(fetch.as_ref().err().cloned().unwrap_or_default());
         errors.extend(policy.as_ref().err().cloned());
 
         let mut regex_list = |key: &str, alias: &str| {
@@ -116,8 +120,14 @@ impl SourceConnectorConfig {
         let config_properties_exclude = regex_list("config.properties.exclude", "config.properties.blacklist");
         let refresh_topics = interval("refresh.topics", &values, &mut errors);
 
-        let (Ok(source_bootstrap), Ok(target_bootstrap), Ok(auto_offset_reset), Ok(isolation_level), Ok(policy)) =
-            (source_bootstrap, target_bootstrap, auto_offset_reset, isolation_level, policy)
+        let (
+            Ok(source_bootstrap),
+            Ok(target_bootstrap),
+            Ok(auto_offset_reset),
+            Ok(isolation_level),
+            Ok(fetch),
+            Ok(policy),
+        ) = (source_bootstrap, target_bootstrap, auto_offset_reset, isolation_level, fetch, policy)
         else {
             return Err(ConfigErrors(errors));
         };
@@ -139,6 +149,7 @@ impl SourceConnectorConfig {
             admin_timeout: values.millis("admin.timeout.ms"),
             auto_offset_reset,
             isolation_level,
+            fetch,
             policy,
             hints: hints::connector_hints(raw, &values),
         };

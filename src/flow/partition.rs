@@ -1,52 +1,33 @@
 //! One partition on its way from source to target: what is fetched, what is sent, what is acknowledged. Pure: time comes as a parameter,
 //! and requests are made by [`super::task`].
-//!
-//! At most one batch is unresolved at a time. So a resend can't overtake anything, the target's sequence check alone keeps order
-//! (invariant D), and a broker that forgot the producer id can't be fooled into a gap.
 
 mod attempts;
+mod outbound;
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use wire::{
-    Batch, Batches, CorruptBatch, HEADER_LEN, ProduceBatch, ProducerId, Recovery, Stored, TopicPartition,
-    rewrite_header, sequence_after,
+    Batch, Batches, CorruptBatch, FetchedPartition, ProduceBatch, ProducerId, Recovery, ResponseError, Stored,
+    TopicPartition, rewrite_header, sequence_after,
 };
 
 pub(crate) use self::attempts::Verdict;
-use self::attempts::{Attempts, CORRUPT_TRIES};
+use self::{
+    attempts::{Attempts, CORRUPT_TRIES},
+    outbound::{Outbound, Ready},
+};
 use super::{
     error::Stopped,
     plan::{Plan, Reencode, plan},
 };
 
-/// Bytes a partition may have waiting before it is fetched again; what one more fetch brings comes on top.
-pub(crate) const LOW_WATER_BYTES: usize = 1024 * 1024;
 /// Largest batch believed in: Kafka's `socket.request.max.bytes`, beyond which no producer can have written it.
 const MAX_BATCH_BYTES: usize = 100 * 1024 * 1024;
-/// After this long without an acknowledgement the bytes waiting behind the unresolved batch are given back.
-const GIVE_BACK_AFTER: Duration = Duration::from_secs(5);
-
-/// A batch ready to be sent, under our producer id. Offsets are the source's.
-#[derive(Debug, Clone)]
-struct Ready {
-    header: [u8; HEADER_LEN],
-    payload: Bytes,
-    base: i64,
-    next: i64,
-    sequence: i32,
-    records: i32,
-}
-
-impl Ready {
-    fn bytes(&self) -> usize {
-        HEADER_LEN + self.payload.len()
-    }
-}
+/// How long a follower that the leader named is read from before the leader is asked again: Kafka's `metadata.max.age.ms`.
+const PREFERENCE_AGE: Duration = Duration::from_secs(300);
+/// Acknowledgements in a row after which a partition that was slow shares its requests with the others again.
+const QUICK_AGAIN: u32 = 3;
 
 #[derive(Debug)]
 pub(crate) struct Partition {
@@ -60,19 +41,17 @@ pub(crate) struct Partition {
     sequence: i32,
     /// Next source offset to fetch.
     position: i64,
-    queue: VecDeque<Ready>,
-    queued_bytes: usize,
-    unresolved: Option<Ready>,
-    /// The unresolved batch's request is out since then; without it the batch waits to be sent (again).
-    sent_at: Option<Instant>,
-    /// When the unresolved batch was first sent.
-    unresolved_since: Option<Instant>,
+    outbound: Outbound,
     /// The offset that a Fetch under way asks for.
     fetching: Option<i64>,
-    /// The last fetch brought data: more is likely there.
-    hot: bool,
-    /// The last fetch cut off the first batch: it has to stand first in the next.
+    /// The last fetch cut off the first batch, or left it out: it has to stand first in the next.
     starved: bool,
+    /// Largest batch seen, or announced by one cut off, bytes.
+    largest_batch: usize,
+    /// The follower to fetch from, and until when (KIP-392).
+    follower: Option<(i32, Instant)>,
+    /// Acknowledgements still to come before its batches share requests with others: the target's replicas were slow to take them.
+    slow: u32,
     fetches: Attempts,
     produces: Attempts,
     stopped: Option<Box<Stopped>>,
@@ -88,14 +67,12 @@ impl Partition {
             producer: None,
             sequence: 0,
             position: 0,
-            queue: VecDeque::new(),
-            queued_bytes: 0,
-            unresolved: None,
-            sent_at: None,
-            unresolved_since: None,
+            outbound: Outbound::default(),
             fetching: None,
-            hot: false,
             starved: false,
+            largest_batch: 0,
+            follower: None,
+            slow: 0,
             fetches: Attempts::new(),
             produces: Attempts::new(),
             stopped: None,
@@ -122,35 +99,48 @@ impl Partition {
         self.position
     }
 
-    pub(crate) fn is_hot(&self) -> bool {
-        self.hot
-    }
-
     pub(crate) fn is_starved(&self) -> bool {
         self.starved
     }
 
+    /// Bytes a Fetch has to allow for this partition, where batches are known to be large.
+    pub(crate) fn largest_batch(&self) -> usize {
+        self.largest_batch
+    }
+
     pub(crate) fn held_bytes(&self) -> usize {
-        self.queued_bytes + self.unresolved.as_ref().map_or(0, Ready::bytes)
+        self.outbound.held_bytes()
     }
 
     pub(crate) fn is_unresolved(&self) -> bool {
-        self.unresolved.is_some()
+        self.outbound.is_unresolved()
     }
 
-    /// Waits out a backoff: something has to be looked at again soon.
-    pub(crate) fn is_waiting(&self, now: Instant) -> bool {
-        self.stopped.is_none() && (self.fetches.waits(now) || self.produces.waits(now))
+    /// When it has to be looked at again without any event: a backoff is over, or a follower has been read from for long enough.
+    pub(crate) fn wakes_at(&self, now: Instant) -> Option<Instant> {
+        let follower = self.follower.map(|(_, until)| until).filter(|until| *until > now);
+        let waits = [self.fetches.waits_until(now), self.produces.waits_until(now), follower];
+        waits.into_iter().flatten().min().filter(|_| self.stopped.is_none())
     }
 
-    pub(crate) fn wants_fetch(&self, now: Instant) -> bool {
-        let stuck = self.unresolved_since.is_some_and(|since| now.duration_since(since) >= GIVE_BACK_AFTER);
+    /// Whether to fetch more, with `low_water` bytes waiting being enough.
+    pub(crate) fn wants_fetch(&self, now: Instant, low_water: usize) -> bool {
         self.is_prepared()
             && self.stopped.is_none()
             && self.fetching.is_none()
-            && !stuck
-            && self.queued_bytes < LOW_WATER_BYTES
-            && !self.fetches.waits(now)
+            && self.outbound.waiting_bytes() < low_water
+            && !self.outbound.is_stuck(now)
+            && self.fetches.waits_until(now).is_none()
+    }
+
+    /// The broker to fetch from instead of the leader.
+    pub(crate) fn follower(&self, now: Instant) -> Option<i32> {
+        self.follower.filter(|(_, until)| now < *until).map(|(broker, _)| broker)
+    }
+
+    /// Back to the leader: the follower does not answer, or can't. False if it was the leader already.
+    pub(crate) fn leave_follower(&mut self) -> bool {
+        self.follower.take().is_some()
     }
 
     pub(crate) fn fetch_sent(&mut self) {
@@ -159,19 +149,23 @@ impl Partition {
 
     /// The request came back, for better or worse. False when what it brought is no longer what comes next.
     pub(crate) fn fetch_done(&mut self) -> bool {
-        self.hot = false;
-        self.starved = false;
         self.fetching.take() == Some(self.position) && self.stopped.is_none()
     }
 
     /// Takes over what a Fetch brought: whole batches are planned, checked, given their new header and queued.
-    pub(crate) fn fetched(&mut self, cluster: &str, records: Bytes) -> Verdict {
+    pub(crate) fn fetched(&mut self, cluster: &str, answer: FetchedPartition, now: Instant) -> Verdict {
         self.fetches.succeeded();
-        if records.is_empty() {
+        self.starved = false;
+        if answer.records.is_empty() {
+            if let Some(replica) = answer.preferred_replica {
+                self.follower = Some((replica, now + PREFERENCE_AGE));
+            } else {
+                // The answer was full before it was this partition's turn, or its next batch is larger than the limits.
+                self.starved = answer.high_watermark > self.position;
+            }
             return Verdict::Wait;
         }
-        self.hot = true;
-        let mut batches = Batches::new(records, MAX_BATCH_BYTES);
+        let mut batches = Batches::new(answer.records, MAX_BATCH_BYTES);
         let before = self.position;
         for cut in batches.by_ref() {
             let queued = match cut {
@@ -224,18 +218,18 @@ impl Partition {
             next: header.next_offset(),
             sequence: self.sequence,
             records: header.record_count,
+            max_timestamp: header.max_timestamp,
         };
         self.sequence = sequence_after(self.sequence, ready.records);
         self.position = ready.next;
         self.fetches.corrupt = 0;
-        self.queued_bytes += ready.bytes();
-        self.queue.push_back(ready);
+        self.largest_batch = self.largest_batch.max(ready.bytes());
+        self.outbound.push(ready);
         Ok(())
     }
 
     fn corrupt(&mut self, cluster: &str, cause: CorruptBatch) -> Verdict {
         self.fetches.corrupt += 1;
-        self.hot = false;
         if self.fetches.corrupt >= CORRUPT_TRIES {
             self.stop(Stopped::Corrupt {
                 cluster: cluster.to_owned(),
@@ -249,40 +243,49 @@ impl Partition {
         Verdict::Wait
     }
 
-    /// The next batch to send, if one may be sent now: the unresolved one again, with the same bytes, else the next.
-    pub(crate) fn next_batch(&mut self, now: Instant) -> Option<ProduceBatch> {
-        if !self.has_batch(now) {
+    /// The next batch to send, if one may be sent now, and the source offset it begins at. For `fresh_after` see [`Outbound::can_send`].
+    pub(crate) fn next_batch(&mut self, now: Instant, fresh_after: i64) -> Option<(i64, ProduceBatch)> {
+        if self.produces.waits_until(now).is_some() {
             return None;
         }
-        if self.unresolved.is_none() {
-            let next = self.queue.pop_front()?;
-            self.queued_bytes -= next.bytes();
-            self.unresolved = Some(next);
-            self.unresolved_since = Some(now);
-        }
-        let batch = self.unresolved.as_ref()?;
-        self.sent_at = Some(now);
-        Some(ProduceBatch { partition: self.target.clone(), header: batch.header, payload: batch.payload.clone() })
+        let batch = self.outbound.send(now, fresh_after)?;
+        let (header, payload) = (batch.header, batch.payload.clone());
+        Some((batch.base, ProduceBatch { partition: self.target.clone(), header, payload, tag: 0 }))
     }
 
-    pub(crate) fn has_batch(&self, now: Instant) -> bool {
-        self.sent_at.is_none() && !self.produces.waits(now) && (self.unresolved.is_some() || !self.queue.is_empty())
+    pub(crate) fn has_batch(&self, now: Instant, fresh_after: i64) -> bool {
+        self.produces.waits_until(now).is_none() && self.outbound.can_send(fresh_after)
     }
 
-    /// The target has the unresolved batch. Returns the last source offset that it acknowledged (invariant B).
-    pub(crate) fn acknowledged(&mut self) -> Option<i64> {
-        let done = self.unresolved.take()?;
-        self.sent_at = None;
-        self.unresolved_since = None;
+    /// What is unresolved is being sent again.
+    pub(crate) fn is_resending(&self) -> bool {
+        self.outbound.is_resolving()
+    }
+
+    /// Its batches go apart from those of others, which would have to wait for them. Changes only while nothing is out, so that no batch
+    /// overtakes another.
+    pub(crate) fn goes_apart(&self) -> bool {
+        self.slow > 0
+    }
+
+    /// The target has the batch that begins at source offset `base`. Returns the last source offset up to which all is acknowledged, if
+    /// that moved (invariant B).
+    pub(crate) fn acknowledged(&mut self, base: i64, now: Instant) -> Option<i64> {
+        let last = self.outbound.acknowledged(base, now)?;
         self.produces.succeeded();
         self.produces.corrupt = 0;
-        Some(done.next - 1)
+        if self.outbound.is_at_rest() {
+            self.slow = self.slow.saturating_sub(1);
+        }
+        Some(last)
     }
 
-    /// Nobody knows whether the unresolved batch was appended: it is sent again with the same bytes, and a broker that has it says so.
-    pub(crate) fn unanswered(&mut self, now: Instant) {
-        self.sent_at = None;
-        self.produces.failed(now);
+    /// Nobody knows whether that batch was appended: it is sent again with the same bytes, and a broker that has it says so.
+    pub(crate) fn unanswered(&mut self, base: i64, now: Instant) {
+        // One cut connection fails several batches, and is one failure.
+        if self.outbound.failed(base) && self.produces.waits_until(now).is_none() {
+            self.produces.failed(now);
+        }
     }
 
     /// The source could not be asked.
@@ -303,20 +306,63 @@ impl Partition {
         }
     }
 
-    /// The target's broker answered a Produce with an error.
-    pub(crate) fn produce_refused(&mut self, cluster: &str, code: i16, message: Option<&str>, now: Instant) -> Verdict {
-        self.unanswered(now);
+    /// The target's broker answered with an error for the batch that begins at source offset `base`.
+    pub(crate) fn produce_refused(
+        &mut self,
+        cluster: &str,
+        base: i64,
+        code: i16,
+        message: Option<&str>,
+        now: Instant,
+    ) -> Verdict {
+        let one_of_many = self.outbound.is_one_of_many(base);
+        self.unanswered(base, now);
+        match ResponseError::try_from_code(code) {
+            // Those behind the first one only miss it.
+            Some(ResponseError::OutOfOrderSequenceNumber) if one_of_many => {
+                return if self.outbound.is_first(base) { Verdict::LookUp } else { Verdict::Wait };
+            }
+            Some(
+                ResponseError::RequestTimedOut
+                | ResponseError::NotEnoughReplicas
+                | ResponseError::NotEnoughReplicasAfterAppend,
+            ) if self.outbound.is_at_rest() => self.slow = QUICK_AGAIN,
+            _ => {}
+        }
         match self.produces.judge(code, now) {
             Verdict::Stop => {
                 let name = wire::code_name(code);
                 let cause = message.map_or_else(|| name.clone(), |m| format!("{name}: {m}"));
-                let reason = self.refusal(cluster, true, "Produce", self.next_to_write(), cause);
+                let reason = self.refusal(cluster, true, "Produce", base, cause);
                 self.abandon();
                 self.stop(reason);
                 Verdict::Stop
             }
             go_on => go_on,
         }
+    }
+
+    /// What the target's leader remembers of our producer id, looked up after it refused a sequence: its last one, if any. Returns as
+    /// [`Partition::acknowledged`] what that settles.
+    pub(crate) fn looked_up(
+        &mut self,
+        cluster: &str,
+        last_sequence: Option<i32>,
+        now: Instant,
+    ) -> (Verdict, Option<i64>) {
+        if last_sequence.is_some_and(|last| self.outbound.written_until(last)) {
+            return (Verdict::Wait, self.outbound.settle(now));
+        }
+        let told = last_sequence.map_or_else(|| "no sequence".to_owned(), |last| format!("sequence {last}"));
+        let cause = format!("OUT_OF_ORDER_SEQUENCE_NUMBER, and the leader remembers {told} of the producer");
+        let reason = self.refusal(cluster, true, "Produce", self.next_to_write(), cause);
+        self.abandon();
+        self.stop(reason);
+        (Verdict::Stop, None)
+    }
+
+    pub(crate) fn producer(&self) -> Option<ProducerId> {
+        self.producer
     }
 
     /// The metadata of the topic, at either end, tell an error instead of leaders.
@@ -338,6 +384,7 @@ impl Partition {
     pub(crate) fn metadata_known(&mut self, at_target: bool) {
         let attempts = if at_target { &mut self.produces } else { &mut self.fetches };
         attempts.missing_since = None;
+        attempts.seen = true;
     }
 
     /// The start offset or the producer id could not be had.
@@ -360,36 +407,24 @@ impl Partition {
 
     /// The first source offset that the target has not acknowledged.
     fn next_to_write(&self) -> i64 {
-        let first = self.unresolved.as_ref().or_else(|| self.queue.front());
-        first.map_or(self.position, |batch| batch.base)
+        self.outbound.first().map_or(self.position, |batch| batch.base)
     }
 
     /// Lets go of all that is fetched and not acknowledged: the target no longer takes it.
     pub(crate) fn abandon(&mut self) {
-        self.unresolved = None;
-        self.unresolved_since = None;
-        self.queue.clear();
-        self.queued_bytes = 0;
+        self.outbound.clear();
     }
 
     pub(crate) fn stop(&mut self, reason: Stopped) {
         self.stopped = Some(Box::new(reason));
     }
 
-    /// Gives back the bytes that wait behind a batch which the target has not taken for long; they are fetched again later. The unresolved
-    /// batch is kept, apart from the response it came in.
-    pub(crate) fn give_back_if_stuck(&mut self, now: Instant) -> bool {
-        let stuck = self.unresolved_since.is_some_and(|since| now.duration_since(since) >= GIVE_BACK_AFTER);
-        if !stuck || self.queue.is_empty() {
-            return false;
-        }
-        if let Some(unresolved) = &mut self.unresolved {
-            unresolved.payload = Bytes::copy_from_slice(&unresolved.payload);
-            self.position = unresolved.next;
-            self.sequence = sequence_after(unresolved.sequence, unresolved.records);
-        }
-        self.queue.clear();
-        self.queued_bytes = 0;
+    /// Gives back the bytes that wait behind batches which the target has not taken for long; they are fetched again later. `copy` frees
+    /// those batches from the answers they came in.
+    pub(crate) fn give_back_if_stuck(&mut self, now: Instant, copy: impl Fn(&Bytes) -> Bytes) -> bool {
+        let Some((position, sequence)) = self.outbound.give_back(now, copy) else { return false };
+        self.position = position;
+        self.sequence = sequence;
         true
     }
 }

@@ -1,13 +1,19 @@
 //! The shell of a flow: one task that sends requests, hands their answers to the partitions, and asks them what to send next.
+//!
+//! Nothing here looks at all partitions at every turn: after each event the partitions it concerned say what they wait for
+//! ([`Task::reconsider`]) and queue for it, so that ten thousand idle ones cost nothing.
 
 mod answers;
 mod end;
+mod fetching;
 mod prepare;
+mod producing;
+mod queues;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashSet},
     sync::{Arc, atomic::AtomicI64},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
@@ -15,35 +21,29 @@ use tokio::{
     sync::watch,
     time::{sleep_until, timeout},
 };
-use wire::{
-    Fetch, FetchPartition, FetchedPartition, ProduceBatch, Produced, ProducerId, TopicMetadata, TopicPartition,
+use wire::{ProducerId, TopicMetadata, TopicPartition};
+
+use self::{
+    end::End,
+    fetching::{Fetched, Fetching},
+    prepare::prepare,
+    producing::{Producing, Sent},
 };
+use super::{FetchSettings, FlowSpec, FlowStatus, Limits, RateCap, Start, partition::Partition};
 
-use self::{end::End, prepare::prepare};
-use super::{FlowSpec, FlowStatus, Start, partition::Partition};
-
-/// Limit of a Fetch answer, bytes: some MB keep both ends busy without holding much.
-const FETCH_BYTES: i32 = 8 * 1024 * 1024;
-/// Kafka's `max.partition.fetch.bytes`.
-const FETCH_PARTITION_BYTES: i32 = 1024 * 1024;
-/// How long a broker may hold a Fetch back while there is nothing: Kafka's `fetch.max.wait.ms`.
-const FETCH_WAIT: Duration = Duration::from_millis(500);
-/// While some partitions are busy being produced, the idle ones are looked at this often, and not waited for.
-const IDLE_LOOK: Duration = Duration::from_millis(10);
-/// Bytes a flow holds before it stops fetching.
-const HELD_BYTES: usize = 64 * 1024 * 1024;
-/// Limit of a Produce request, bytes; a larger batch goes alone.
-const PRODUCE_BYTES: usize = 4 * 1024 * 1024;
-/// Produce requests under way to one broker. A broker works on one request of a connection at a time, so a second one only bridges the way
-/// there and back.
-const PRODUCES_PER_BROKER: usize = 2;
 /// Kafka's `metadata.max.age.ms`.
 const METADATA_AGE: Duration = Duration::from_secs(300);
 /// Not more often than this is a cluster asked for metadata: Kafka's `retry.backoff.ms`.
 const REFRESH_PAUSE: Duration = Duration::from_millis(100);
-/// How soon a waiting partition is looked at again, and how soon a stuck one is noticed.
-const SOON: Duration = Duration::from_millis(50);
-const LATER: Duration = Duration::from_secs(1);
+/// How often stuck partitions are looked for, while there is anything that could be stuck.
+const SWEEP: Duration = Duration::from_secs(1);
+/// Sweeps after the last work, in which unused memory is given back.
+const LAST_SWEEPS: u32 = 3;
+/// How soon to look again for memory that other flows hold, should nobody say that it is free.
+const SHORT_OF_MEMORY: Duration = Duration::from_millis(100);
+/// A broker is sure to remember the producer of a record not older than this: a good deal less than the default of
+/// `producer.id.expiration.ms`, a day.
+const REMEMBERED_MS: i64 = 3_600_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -55,9 +55,10 @@ enum Side {
 enum Done {
     Refreshed(Side, wire::Result<Vec<TopicMetadata>>),
     Prepared(Vec<(usize, wire::Result<(i64, ProducerId)>)>),
-    Fetched(i32, Vec<usize>, wire::Result<Vec<FetchedPartition>>),
-    Produced(i32, Vec<usize>, wire::Result<Vec<Produced>>),
+    Fetched(Box<Fetched>),
+    Produced(Sent),
     Bounds(usize, wire::Result<(i64, i64)>),
+    LookedUp(usize, wire::Result<Option<i32>>),
 }
 
 pub(crate) struct Task {
@@ -66,23 +67,28 @@ pub(crate) struct Task {
     target: End,
     partitions: Vec<Partition>,
     starts: Vec<Start>,
-    by_source: HashMap<TopicPartition, usize>,
-    by_target: HashMap<TopicPartition, usize>,
+    limits: Limits,
+    rate: RateCap,
+    settings: FetchSettings,
     acknowledged: Arc<[AtomicI64]>,
     status: watch::Sender<FlowStatus>,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
+    fetching: Fetching,
+    producing: Producing,
+    unprepared: BTreeSet<usize>,
     preparing: bool,
     prepare_not_before: Instant,
-    /// Source brokers with a Fetch under way; target brokers with the number of Produce requests.
-    fetching: HashSet<i32>,
-    producing: HashMap<i32, usize>,
-    /// Partitions whose log bounds are being looked up.
-    bounding: HashSet<usize>,
-    looked_at: Instant,
-    /// When stuck partitions were last looked for.
+    /// Partitions about which a broker is asked something before they go on: log bounds, the producer's state.
+    asking: HashSet<usize>,
+    /// Partitions that hold bytes.
+    holding: Vec<bool>,
+    holding_count: usize,
+    /// Ends of backoffs.
+    timers: BTreeSet<(Instant, usize)>,
     swept_at: Instant,
-    /// Where the next Fetch begins, so that no partition is always last.
-    turn: usize,
+    sweeps_left: u32,
+    /// Newer records than this, ms since the epoch, keep their producer in the brokers' memory.
+    fresh_after: i64,
     draining: bool,
 }
 
@@ -91,31 +97,34 @@ impl Task {
         let topics = |of: fn(&super::FlowPartition) -> &TopicPartition| {
             spec.partitions.iter().map(|p| of(p).topic.clone()).collect::<Vec<_>>()
         };
-        let index = |of: fn(&super::FlowPartition) -> &TopicPartition| {
-            spec.partitions.iter().enumerate().map(|(i, p)| (of(p).clone(), i)).collect::<HashMap<_, _>>()
-        };
         let source = spec.source.with_own_connections(spec.consumer_client_id);
         let target = spec.target.with_own_connections(spec.producer_client_id);
         let now = Instant::now();
+        let count = spec.partitions.len();
         Self {
             source: End::new(source, topics(|p| &p.source)),
             target: End::new(target, topics(|p| &p.target)),
-            by_source: index(|p| &p.source),
-            by_target: index(|p| &p.target),
             starts: spec.partitions.iter().map(|p| p.start).collect(),
             partitions: spec.partitions.into_iter().map(|p| Partition::new(p.source, p.target)).collect(),
             name: spec.name,
+            fetching: Fetching::new(count, &spec.limits),
+            limits: spec.limits,
+            rate: spec.rate,
+            settings: spec.fetch,
             acknowledged,
             status,
             work: FuturesUnordered::new(),
+            producing: Producing::new(count),
+            unprepared: (0..count).collect(),
             preparing: false,
             prepare_not_before: now,
-            fetching: HashSet::new(),
-            producing: HashMap::new(),
-            bounding: HashSet::new(),
-            looked_at: now,
+            asking: HashSet::new(),
+            holding: vec![false; count],
+            holding_count: 0,
+            timers: BTreeSet::new(),
             swept_at: now,
-            turn: 0,
+            sweeps_left: 0,
+            fresh_after: i64::MAX,
             draining: false,
         }
     }
@@ -124,16 +133,19 @@ impl Task {
     pub(crate) async fn run(mut self, mut drain: watch::Receiver<Option<Duration>>) {
         tracing::info!(flow = self.name, partitions = self.partitions.len(), "copying starts");
         let within = loop {
-            self.dispatch();
-            let wake = self.wake_at();
             tokio::select! {
-                Some(done) = self.work.next() => self.take(done),
-                () = sleep_until(wake.into()) => {}
+                () = self.step() => {}
                 asked = drain.wait_for(Option::is_some) => break asked.ok().and_then(|d| *d).unwrap_or_default(),
             }
         };
         self.draining = true;
-        let resolved = timeout(within, self.resolve_all()).await.is_ok();
+        let resolved = timeout(within, async {
+            while self.partitions.iter().any(Partition::is_unresolved) {
+                self.step().await;
+            }
+        })
+        .await
+        .is_ok();
         let unresolved = self.partitions.iter().filter(|p| p.is_unresolved()).count();
         if resolved {
             tracing::info!(flow = self.name, "drained");
@@ -146,37 +158,47 @@ impl Task {
         }
     }
 
-    async fn resolve_all(&mut self) {
-        while self.partitions.iter().any(Partition::is_unresolved) {
-            self.dispatch();
-            let wake = self.wake_at();
-            tokio::select! {
-                Some(done) = self.work.next() => self.take(done),
-                () = sleep_until(wake.into()) => {}
+    /// Sends what can be sent and waits for the next event. May be cancelled while it waits.
+    async fn step(&mut self) {
+        let freed = self.limits.budget.freed();
+        let now = Instant::now();
+        self.dispatch(now);
+        let wake = self.wake_at(now);
+        tokio::select! {
+            Some(done) = self.work.next() => self.take(done),
+            () = freed, if self.fetching.short_of_memory => {}
+            () = sleep_until(wake.into()) => {}
+        }
+    }
+
+    fn wake_at(&self, now: Instant) -> Instant {
+        let refresh = [&self.source, &self.target].map(End::refresh_due);
+        let refresh = refresh.into_iter().flatten();
+        let sweep = (self.holding_count > 0 || self.sweeps_left > 0).then_some(self.swept_at + SWEEP);
+        let memory = self.fetching.short_of_memory.then_some(now + SHORT_OF_MEMORY);
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let (mut prepare, mut fetch) = (None, None);
+        if !self.draining {
+            prepare = (!self.unprepared.is_empty() && !self.preparing).then_some(self.prepare_not_before);
+            fetch = self.fetching.wakes_at();
+        }
+        let others = [sweep, memory, prepare, fetch, timer, self.producing.wakes_at()];
+        others.into_iter().flatten().chain(refresh).min().unwrap_or(now + METADATA_AGE)
+    }
+
+    fn dispatch(&mut self, now: Instant) {
+        self.fresh_after = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(i64::MAX, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX) - REMEMBERED_MS);
+        while let Some((at, index)) = self.timers.pop_first() {
+            if at > now {
+                self.timers.insert((at, index));
+                break;
             }
+            self.reconsider(index, now);
         }
-    }
-
-    fn wake_at(&self) -> Instant {
-        let now = Instant::now();
-        let backlog = self.partitions.iter().any(|p| p.held_bytes() > 0);
-        let troubled = self.source.refresh_wanted
-            || self.target.refresh_wanted
-            || self.partitions.iter().any(|p| p.is_waiting(now));
-        if backlog {
-            now + IDLE_LOOK
-        } else if troubled || !self.partitions.iter().all(|p| p.is_prepared() || p.stopped().is_some()) {
-            now + SOON
-        } else {
-            now + LATER
-        }
-    }
-
-    fn dispatch(&mut self) {
-        let now = Instant::now();
-        if now.duration_since(self.swept_at) >= LATER {
-            self.swept_at = now;
-            self.give_back(now);
+        if now.duration_since(self.swept_at) >= SWEEP {
+            self.sweep(now);
         }
         for side in [Side::Source, Side::Target] {
             self.dispatch_refresh(side, now);
@@ -197,11 +219,7 @@ impl Task {
 
     fn dispatch_refresh(&mut self, side: Side, now: Instant) {
         let end = self.end(side);
-        let due = end.refreshed_at.is_none_or(|at| {
-            let age = now.duration_since(at);
-            (end.refresh_wanted && age >= REFRESH_PAUSE) || age >= METADATA_AGE
-        });
-        if end.refreshing || !due {
+        if end.refresh_due().is_none_or(|due| due > now) {
             return;
         }
         end.refreshing = true;
@@ -213,16 +231,13 @@ impl Task {
 
     /// Finds out where each new partition begins, and gets it a producer id.
     fn dispatch_prepare(&mut self, now: Instant) {
-        if self.preparing || now < self.prepare_not_before {
+        if self.preparing || self.unprepared.is_empty() || now < self.prepare_not_before {
             return;
         }
-        let missing: Vec<(usize, TopicPartition, Start)> = self
-            .partitions
-            .iter()
-            .enumerate()
-            .filter(|(_, p)| !p.is_prepared() && p.stopped().is_none())
-            .map(|(i, p)| (i, p.source.clone(), self.starts[i]))
-            .collect();
+        let partitions = &self.partitions;
+        self.unprepared.retain(|index| !partitions[*index].is_prepared() && partitions[*index].stopped().is_none());
+        let missing: Vec<(usize, TopicPartition, Start)> =
+            self.unprepared.iter().map(|i| (*i, partitions[*i].source.clone(), self.starts[*i])).collect();
         if missing.is_empty() {
             return;
         }
@@ -231,105 +246,53 @@ impl Task {
         self.work.push(Box::pin(async move { Done::Prepared(prepare(&source, &target, missing).await) }));
     }
 
-    fn dispatch_fetch(&mut self, now: Instant) {
-        let held: usize = self.partitions.iter().map(Partition::held_bytes).sum();
-        if held >= HELD_BYTES {
+    /// Something about a partition has changed: it queues for what it can do now, or sets a timer.
+    fn reconsider(&mut self, index: usize, now: Instant) {
+        let partition = &self.partitions[index];
+        let holds = partition.held_bytes() > 0;
+        if self.holding[index] != holds {
+            self.holding[index] = holds;
+            self.holding_count = if holds { self.holding_count + 1 } else { self.holding_count - 1 };
+            self.sweeps_left = LAST_SWEEPS;
+            self.limits.partition_holds(holds);
+        }
+        if let Some(at) = partition.wakes_at(now) {
+            self.timers.insert((at, index));
+        }
+        if self.asking.contains(&index) {
             return;
         }
-        let backlog = held > 0;
-        let count = self.partitions.len();
-        let mut wanted: HashMap<i32, Vec<usize>> = HashMap::new();
-        let mut leaderless = Vec::new();
-        for index in (0..count).map(|i| (self.turn + i) % count.max(1)) {
-            let partition = &self.partitions[index];
-            if !partition.wants_fetch(now) || self.bounding.contains(&index) {
-                continue;
-            }
-            match self.source.cluster.leader(&partition.source) {
-                Some(leader) if !self.fetching.contains(&leader.broker) => {
-                    wanted.entry(leader.broker).or_default().push(index)
-                }
-                Some(_) => {}
-                None => leaderless.push(partition.source.clone()),
-            }
-        }
-        for partition in leaderless {
-            self.source.leaderless(&partition, &self.name);
-        }
-        // With a backlog, a Fetch that waits for idle partitions would keep the busy ones from theirs.
-        let idle_due = !backlog || now.duration_since(self.looked_at) >= IDLE_LOOK;
-        for (broker, mut indices) in wanted {
-            if !idle_due && !indices.iter().any(|i| self.partitions[*i].is_hot()) {
-                continue;
-            }
-            self.looked_at = now;
-            // One whose first batch was cut off comes first: the first batch of an answer is always whole (KIP-74).
-            indices.sort_by_key(|i| !self.partitions[*i].is_starved());
-            self.turn = indices.first().map_or(self.turn, |first| (first + 1) % count);
-            let partitions = indices.iter().filter_map(|i| self.fetch_partition(*i)).collect();
-            for index in &indices {
-                self.partitions[*index].fetch_sent();
-            }
-            let max_wait = if backlog { Duration::ZERO } else { FETCH_WAIT };
-            let fetch = Fetch { max_wait, min_bytes: 1, max_bytes: FETCH_BYTES, partitions };
-            self.fetching.insert(broker);
-            let cluster = self.source.cluster.clone();
-            self.work
-                .push(Box::pin(async move { Done::Fetched(broker, indices, cluster.fetch(broker, &fetch).await) }));
-        }
+        self.queue_for_fetch(index, now);
+        self.queue_for_produce(index, now);
     }
 
-    fn fetch_partition(&self, index: usize) -> Option<FetchPartition> {
-        let partition = &self.partitions[index];
-        let leader = self.source.cluster.leader(&partition.source)?;
-        Some(FetchPartition {
-            partition: partition.source.clone(),
-            topic_id: leader.topic_id,
-            offset: partition.position(),
-            leader_epoch: leader.epoch,
-            max_bytes: FETCH_PARTITION_BYTES,
-        })
+    fn reconsider_all(&mut self, now: Instant) {
+        (0..self.partitions.len()).for_each(|index| self.reconsider(index, now));
     }
 
-    fn dispatch_produce(&mut self, now: Instant) {
-        let mut requests: HashMap<i32, (Vec<usize>, Vec<ProduceBatch>, usize)> = HashMap::new();
+    fn sweep(&mut self, now: Instant) {
+        self.swept_at = now;
+        self.limits.budget.trim();
+        self.sweeps_left = self.sweeps_left.saturating_sub(1);
+        if self.holding_count == 0 {
+            return;
+        }
+        let mut given = 0;
         for index in 0..self.partitions.len() {
-            if !self.partitions[index].has_batch(now) || (self.draining && !self.partitions[index].is_unresolved()) {
-                continue;
-            }
-            let Some(leader) = self.target.cluster.leader(&self.partitions[index].target) else {
-                self.target.leaderless(&self.partitions[index].target, &self.name);
-                continue;
-            };
-            if self.producing.get(&leader.broker).is_some_and(|n| *n >= PRODUCES_PER_BROKER) {
-                continue;
-            }
-            let request = requests.entry(leader.broker).or_default();
-            if request.2 >= PRODUCE_BYTES {
-                continue;
-            }
-            if let Some(batch) = self.partitions[index].next_batch(now) {
-                request.2 += batch.header.len() + batch.payload.len();
-                request.0.push(index);
-                request.1.push(batch);
+            let budget = &self.limits.budget;
+            if self.holding[index] && self.partitions[index].give_back_if_stuck(now, |bytes| budget.copy(bytes)) {
+                given += 1;
+                self.fetching.leave(index);
             }
         }
-        for (broker, (indices, batches, _)) in requests {
-            if batches.is_empty() {
-                continue;
-            }
-            *self.producing.entry(broker).or_default() += 1;
-            let cluster = self.target.cluster.clone();
-            self.work.push(Box::pin(async move {
-                Done::Produced(broker, indices, cluster.produce(broker, &batches).await)
-            }));
-        }
-    }
-
-    fn give_back(&mut self, now: Instant) {
-        let given = self.partitions.iter_mut().filter_map(|p| p.give_back_if_stuck(now).then_some(())).count();
         if given > 0 {
             tracing::debug!(flow = self.name, partitions = given, "bytes given back: the target does not take them");
         }
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.holding.iter().filter(|holds| **holds).for_each(|_| self.limits.partition_holds(false));
     }
 }

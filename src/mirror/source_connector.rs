@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     config::{AutoOffsetReset, Side, SourceConnectorConfig},
-    flow::{FlowPartition, FlowSpec, Start},
+    flow::{FetchSettings, FlowPartition, FlowSpec, Limits, RateCap, Start},
 };
 
 /// MirrorSourceConnector: what is mirrored, and under which names.
@@ -40,7 +40,8 @@ impl SourceConnector {
     pub async fn connect(config: SourceConnectorConfig, worker: &Cluster) -> Result<Self, Error> {
         let selection = Selection::new(&config)?;
         let client_id = admin_client_id(&config, Side::Source);
-        let source_config = cluster_config(&config.source_alias, &config.source_bootstrap, &client_id);
+        let mut source_config = cluster_config(&config.source_alias, &config.source_bootstrap, &client_id);
+        source_config.rack.clone_from(&config.fetch.rack);
         let mut connector = Self {
             source: Cluster::new(source_config.clone()),
             source_config,
@@ -180,7 +181,7 @@ impl SourceConnector {
     }
 
     /// What a task copies, and from where. `positions` holds the last replicated source offset of each partition that
-    /// has one.
+    /// has one, `limits` are the worker's.
     ///
     /// With `auto.offset.reset=none` a partition without a position is left out and logged;
     /// [`without_start`](Self::without_start) names those.
@@ -190,6 +191,7 @@ impl SourceConnector {
         task: usize,
         partitions: &[TopicPartition],
         positions: &BTreeMap<TopicPartition, i64>,
+        limits: &Limits,
     ) -> FlowSpec {
         let name = format!("{}-{task}", self.config.name);
         for partition in self.without_start(partitions, positions) {
@@ -212,6 +214,14 @@ impl SourceConnector {
             source: self.source.clone(),
             target: self.target.clone(),
             partitions,
+            fetch: FetchSettings {
+                max_wait: self.config.fetch.max_wait,
+                min_bytes: self.config.fetch.min_bytes,
+                max_bytes: self.config.fetch.max_bytes,
+                max_partition_bytes: self.config.fetch.max_partition_bytes,
+            },
+            limits: limits.clone(),
+            rate: RateCap::default(),
         }
     }
 
@@ -278,7 +288,7 @@ mod tests {
     async fn client_ids_are_mirrormakers() {
         let worker = Cluster::new(ClusterConfig::new("worker", &["127.0.0.1:9".to_owned()]));
         let connector = SourceConnector::connect(config("enabled=false"), &worker).await.unwrap();
-        let spec = connector.flow_spec(2, &[], &BTreeMap::new());
+        let spec = connector.flow_spec(2, &[], &BTreeMap::new(), &Limits::default());
         assert_eq!(spec.name, "msc-2");
         assert_eq!(spec.consumer_client_id, "source->target|msc-2|replication-consumer");
         assert_eq!(spec.producer_client_id, "connector-producer-msc-2");

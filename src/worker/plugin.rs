@@ -8,7 +8,7 @@ use wire::{Cluster, TopicPartition};
 
 use crate::{
     config::{ConfigErrors, Hint, Properties, SourceConnectorConfig, WorkerConfig},
-    flow::{Flow, FlowStatus},
+    flow::{Flow, FlowStatus, Limits},
     mirror::{self, SourceCheck, SourceConnector},
 };
 
@@ -97,12 +97,17 @@ pub(super) trait Task: Send + Sync {
 pub(super) struct MirrorSource {
     pub(super) worker: WorkerConfig,
     pub(super) cluster: Cluster,
+    /// What all tasks of the worker share.
+    pub(super) limits: Limits,
 }
+
+/// A connector with what it shares with the others of its worker.
+struct Limited(SourceConnector, Limits);
 
 impl Plugin for MirrorSource {
     fn open(&self, config: &Properties) -> Result<Opened, ConfigErrors> {
         let config = SourceConnectorConfig::parse(config, &self.worker)?;
-        let cluster = self.cluster.clone();
+        let (cluster, limits) = (self.cluster.clone(), self.limits.clone());
         Ok(Opened {
             enabled: config.enabled,
             source_alias: config.source_alias.clone(),
@@ -111,7 +116,7 @@ impl Plugin for MirrorSource {
             source_name: format!("cluster {} at {}", config.source_alias, config.source_bootstrap.join(",")),
             connect: Box::pin(async move {
                 let connector = SourceConnector::connect(config, &cluster).await.map_err(|error| causes(&error))?;
-                Ok(Box::new(connector) as Box<dyn Connector>)
+                Ok(Box::new(Limited(connector, limits)) as Box<dyn Connector>)
             }),
         })
     }
@@ -128,20 +133,20 @@ impl Probe for SourceCheck {
     }
 }
 
-impl Connector for SourceConnector {
+impl Connector for Limited {
     fn probe(&self) -> Arc<dyn Probe> {
-        self.source_check()
+        self.0.source_check()
     }
 
     fn sync_topics(&mut self) -> BoxFuture<'_, Result<Refreshed, String>> {
         Box::pin(async move {
-            let partitions = self.sync_topics().await.map_err(|error| causes(&error))?;
-            Ok(Refreshed { partitions, topics: self.topics(), failures: self.failures().clone() })
+            let partitions = self.0.sync_topics().await.map_err(|error| causes(&error))?;
+            Ok(Refreshed { partitions, topics: self.0.topics(), failures: self.0.failures().clone() })
         })
     }
 
     fn task_partitions(&self, partitions: &[TopicPartition]) -> Vec<Vec<TopicPartition>> {
-        self.task_partitions(partitions)
+        self.0.task_partitions(partitions)
     }
 
     fn left_out(
@@ -150,7 +155,7 @@ impl Connector for SourceConnector {
         positions: &BTreeMap<TopicPartition, i64>,
     ) -> BTreeMap<TopicPartition, String> {
         let reason = "no position is stored and auto.offset.reset=none allows no other start";
-        self.without_start(partitions, positions).into_iter().map(|p| (p, reason.to_owned())).collect()
+        self.0.without_start(partitions, positions).into_iter().map(|p| (p, reason.to_owned())).collect()
     }
 
     fn start(
@@ -159,7 +164,7 @@ impl Connector for SourceConnector {
         partitions: &[TopicPartition],
         positions: &BTreeMap<TopicPartition, i64>,
     ) -> Box<dyn Task> {
-        Box::new(Flow::start(self.flow_spec(task, partitions, positions)))
+        Box::new(Flow::start(self.0.flow_spec(task, partitions, positions, &self.1)))
     }
 }
 

@@ -10,7 +10,7 @@ use ::testkit::{
     wait_until,
 };
 use ::wire::{Cluster, ClusterConfig, TopicPartition};
-use kmirror::flow::{Flow, FlowPartition, FlowSpec, Start};
+use kmirror::flow::{FetchSettings, Flow, FlowPartition, FlowSpec, Limits, RateCap, Start};
 
 use crate::shared::pair;
 
@@ -30,6 +30,9 @@ fn flow(source: &str, target: &str, from: &str, to: &str, partitions: i32, start
         source: cluster("a", source),
         target: cluster("b", target),
         partitions: (0..partitions).map(partition).collect(),
+        fetch: FetchSettings::default(),
+        limits: Limits::default(),
+        rate: RateCap::default(),
     })
 }
 

@@ -128,7 +128,7 @@ async fn remote_topics_are_made_like_their_sources_and_grow_with_them() -> Resul
     assert_eq!(tasks.iter().map(Vec::len).collect::<Vec<_>>(), [4, 3]);
 
     let stored = BTreeMap::from([(TopicPartition::new(&*compact, 0), 41)]);
-    let spec = connector.flow_spec(0, &tasks[0], &stored);
+    let spec = connector.flow_spec(0, &tasks[0], &stored, &kmirror::flow::Limits::default());
     assert_eq!(spec.name, "msc-0");
     assert_eq!(spec.partitions[0].target, TopicPartition::new(format!("A.{compact}"), 0));
     assert_eq!(spec.partitions[0].start, Start::At(42));

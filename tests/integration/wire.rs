@@ -1,11 +1,13 @@
 //! The protocol client against a real broker.
 
+mod fetch;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ::testkit::{Codec, Record, anyhow::Result, create_topic, produce, unique};
 use ::wire::{
-    Batches, Cluster, ClusterConfig, ConfigSource, Error, Fetch, FetchPartition, NewTopic, OffsetSpec, ProduceBatch,
-    Recovery, ResponseError, Stored, TopicPartition, rewrite_header,
+    Batches, Budget, Cluster, ClusterConfig, ConfigSource, Error, FetchLane, FetchLimits, FetchPartition, NewTopic,
+    OffsetSpec, ProduceBatch, ProduceLane, Produced, Recovery, ResponseError, Stored, TopicPartition, rewrite_header,
 };
 use bytes::Bytes;
 
@@ -24,12 +26,22 @@ async fn fetch_all(cluster: &Cluster, at: &TopicPartition) -> Result<Bytes> {
         offset: 0,
         leader_epoch: leader.epoch,
         max_bytes: 1 << 20,
+        tag: 7,
     };
-    let fetch = Fetch { max_wait: Duration::from_secs(5), min_bytes: 1, max_bytes: 1 << 20, partitions: vec![wanted] };
-    let mut answer = cluster.fetch(leader.broker, &fetch).await?;
+    let limits = FetchLimits { max_wait: Duration::from_secs(5), min_bytes: 1, max_bytes: 1 << 20 };
+    let room = Budget::new(1 << 20).reserve(1 << 20, 1 << 20).expect("nothing is used");
+    let mut answer = cluster.fetch_once(leader.broker, FetchLane::Follow, &[wanted], &limits, room).await?;
     let part = answer.pop().expect("one partition");
-    assert_eq!((part.error, &part.partition), (0, at));
+    assert_eq!((part.error, part.tag), (0, 7));
     Ok(part.records)
+}
+
+async fn send(cluster: &Cluster, broker: i32, batch: &ProduceBatch) -> Result<Produced> {
+    let wait = Duration::from_secs(20);
+    let mut answer = cluster.produce_on(broker, ProduceLane::Apart, std::slice::from_ref(batch), wait).await?;
+    let part = answer.pop().expect("one partition");
+    assert_eq!((part.tag, answer.len()), (batch.tag, 0));
+    Ok(part)
 }
 
 #[tokio::test]
@@ -88,12 +100,12 @@ async fn raw_batches_travel_and_a_resend_is_known() -> Result<()> {
     for stored in &batches {
         let Stored::Batch(batch) = stored else { panic!("an old format") };
         let (header, payload) = rewrite_header(batch, producer.id, producer.epoch, sequence)?;
-        let produce = ProduceBatch { partition: to.clone(), header, payload };
+        let produce = ProduceBatch { partition: to.clone(), tag: 3, header, payload };
         let leader = cluster.leader(&to).expect("a leader").broker;
-        let first = cluster.produce(leader, std::slice::from_ref(&produce)).await?;
-        let again = cluster.produce(leader, std::slice::from_ref(&produce)).await?;
-        assert_eq!((first[0].error, again[0].error), (0, 0));
-        assert_eq!(first[0].base_offset, again[0].base_offset, "the same bytes again are the same batch");
+        let first = send(&cluster, leader, &produce).await?;
+        let again = send(&cluster, leader, &produce).await?;
+        assert_eq!((first.error, again.error), (0, 0));
+        assert_eq!(first.base_offset, again.base_offset, "the same bytes again are the same batch");
         sequence += batch.header().record_count;
     }
     let (there, copied) =
@@ -126,8 +138,8 @@ async fn a_gap_in_the_sequence_is_refused() -> Result<()> {
     let mut errors = Vec::new();
     for sequence in [0, 7] {
         let (header, payload) = rewrite_header(&batch, producer.id, producer.epoch, sequence)?;
-        let answer = cluster.produce(leader, &[ProduceBatch { partition: at.clone(), header, payload }]).await?;
-        errors.push(ResponseError::try_from_code(answer[0].error));
+        let answer = send(&cluster, leader, &ProduceBatch { partition: at.clone(), tag: 3, header, payload }).await?;
+        errors.push(ResponseError::try_from_code(answer.error));
     }
     assert_eq!(errors, [None, Some(ResponseError::OutOfOrderSequenceNumber)]);
     Ok(())

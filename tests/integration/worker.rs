@@ -37,7 +37,7 @@ use crate::kmirror::{DEADLINE, Kmirror};
 const SOURCE: &str = "src";
 
 /// A MirrorSourceConnector's configuration; later pairs win.
-fn connector(source: &str, target: &str, topics: &str, more: &[(&str, &str)]) -> Value {
+pub(crate) fn connector(source: &str, target: &str, topics: &str, more: &[(&str, &str)]) -> Value {
     let mut config = json!({
         "connector.class": "org.apache.kafka.connect.mirror.MirrorSourceConnector",
         "source.cluster.alias": SOURCE,
@@ -56,7 +56,7 @@ fn connector(source: &str, target: &str, topics: &str, more: &[(&str, &str)]) ->
 }
 
 /// A topic's name on the target under DefaultReplicationPolicy.
-fn remote(topic: &str) -> String {
+pub(crate) fn remote(topic: &str) -> String {
     format!("{SOURCE}.{topic}")
 }
 
@@ -85,11 +85,11 @@ fn awkward_records(count: i64) -> Vec<Record> {
 
 /// Where a story's records come from and go to.
 #[derive(Debug, Clone, Copy)]
-struct Copy<'a> {
-    source: &'a str,
-    topic: &'a str,
-    target: &'a str,
-    remote: &'a str,
+pub(crate) struct Copy<'a> {
+    pub(crate) source: &'a str,
+    pub(crate) topic: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) remote: &'a str,
 }
 
 impl Copy<'_> {
@@ -109,7 +109,7 @@ impl Copy<'_> {
 
     /// Waits until all has arrived, and requires both topics to be equal, offsets included: nothing missing, doubled,
     /// altered or out of order.
-    async fn wait_equal(&self, worker: &Kmirror) -> Result<()> {
+    pub(crate) async fn wait_equal(&self, worker: &Kmirror) -> Result<()> {
         self.wait_arrived(worker).await?;
         let (source, target) = self.read().await?;
         ensure!(source.len() == target.len(), "{} partitions of {}", target.len(), source.len());
@@ -161,7 +161,7 @@ impl Copy<'_> {
     }
 
     /// Records on the target now, over all partitions; 0 as long as the topic is not there.
-    async fn arrived(&self) -> i64 {
+    pub(crate) async fn arrived(&self) -> i64 {
         watermarks(self.target, self.remote).await.map_or(0, |ends| ends.iter().map(|end| end.high).sum())
     }
 

@@ -34,6 +34,8 @@ pub struct ClusterConfig {
     pub bootstrap: Vec<String>,
     /// Sent with every request; brokers' quotas and request logs go by it.
     pub client_id: String,
+    /// `client.rack`: sent with Fetch, so that a leader can name a replica nearer to us (KIP-392).
+    pub rack: Option<String>,
     /// Longest wait for the answer to one request; also how long admin calls are tried again.
     pub request_timeout: Duration,
     /// Longest wait for a connection, and again for the broker's first answer on it.
@@ -57,6 +59,7 @@ impl ClusterConfig {
             alias: alias.into(),
             bootstrap: bootstrap.to_vec(),
             client_id: "kmirror".to_owned(),
+            rack: None,
             request_timeout: DEFAULT_REQUEST_TIMEOUT,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             max_response_bytes: DEFAULT_MAX_RESPONSE_BYTES,
@@ -70,7 +73,9 @@ impl ClusterConfig {
 pub(crate) enum Lane {
     Control,
     Fetch,
+    FetchCatchUp,
     Produce,
+    ProduceApart,
 }
 
 /// Who must answer a request.
@@ -175,8 +180,25 @@ impl Cluster {
         self.cache().topic(name).cloned()
     }
 
+    /// Whether a broker's address is known, so that it can be fetched from.
+    #[must_use]
+    pub fn knows_broker(&self, broker: i32) -> bool {
+        self.cache().brokers.contains_key(&broker)
+    }
+
+    pub(crate) fn rack(&self) -> Option<&str> {
+        self.config.rack.as_deref()
+    }
+
     pub(crate) fn hint_leader(&self, partition: &TopicPartition, leader: i32, epoch: i32) {
         self.cache().hint(partition, leader, epoch);
+    }
+
+    /// Addresses told beside leaders (KIP-951), of brokers that are not known yet.
+    pub(crate) fn hint_brokers<'a>(&self, told: impl ExactSizeIterator<Item = (i32, &'a str, i32)>) {
+        if told.len() > 0 {
+            self.cache().hint_brokers(told);
+        }
     }
 
     fn cache(&self) -> MutexGuard<'_, MetadataCache> {
@@ -290,6 +312,16 @@ impl Cluster {
                 Err(e)
             }
         }
+    }
+
+    /// Until when the open connection of a lane must be silent.
+    pub(crate) fn muted_until(&self, broker: i32, lane: Lane) -> Option<Instant> {
+        let slot = {
+            let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(connections.get(&(broker, lane))?)
+        };
+        // Locked while it is being opened: then it is not muted.
+        slot.try_lock().ok()?.open.as_ref()?.muted_until()
     }
 
     /// One request to one broker, no retry.

@@ -3,9 +3,11 @@
 //! A connection never recovers. When anything goes wrong (the stream ends, an answer is late, too long or out of order) it is closed, every
 //! request under way fails with the cause, and the pool opens another one.
 
+mod stream;
+
 use std::{
-    collections::{HashMap, VecDeque},
-    io::{self, IoSlice},
+    collections::HashMap,
+    io,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI32, Ordering},
@@ -19,14 +21,15 @@ use kafka_protocol::{
     protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
     sync::{mpsc, oneshot, watch},
     time::{Instant, sleep_until, timeout},
 };
 
+use self::stream::{Outgoing, Room, Segments, Vacate, Waiting, run};
 use crate::{
     call::Call,
     error::{Error, Result},
+    memory::Reservation,
     transport::Stream,
 };
 
@@ -67,13 +70,6 @@ struct Shared {
     versions: HashMap<i16, (i16, i16)>,
     /// Until when the broker asked us to be silent (KIP-219: it no longer delays the answer, it trusts the client).
     muted_until: Mutex<Option<Instant>>,
-}
-
-#[derive(Debug)]
-struct Outgoing {
-    correlation: i32,
-    frame: Segments,
-    reply: oneshot::Sender<io::Result<Bytes>>,
 }
 
 impl Connection {
@@ -121,12 +117,18 @@ impl Connection {
     /// Sends a request and waits for its answer. The answer's error codes are the caller's to read.
     pub(crate) async fn call<R: Call>(&self, request: &R) -> Result<R::Response> {
         let version = self.version(R::API, R::KEY, R::SPOKEN)?;
-        self.call_at(request, version, self.shared.peer.request_timeout).await
+        self.call_at(request, version, self.shared.peer.request_timeout, None).await
     }
 
-    /// As [`Connection::call`], for an answer that the broker may hold back for `wait` on purpose (Fetch).
-    pub(crate) async fn call_held<R: Call>(&self, request: &R, version: i16, wait: Duration) -> Result<R::Response> {
-        self.call_at(request, version, self.shared.peer.request_timeout + wait).await
+    /// As [`Connection::call`], for an answer that the broker may hold back for `wait` on purpose (Fetch), and that is read into `room`.
+    pub(crate) async fn call_held<R: Call>(
+        &self,
+        request: &R,
+        version: i16,
+        wait: Duration,
+        room: Option<Reservation>,
+    ) -> Result<R::Response> {
+        self.call_at(request, version, self.shared.peer.request_timeout + wait, room).await
     }
 
     /// The highest version of a request that both sides speak.
@@ -148,12 +150,18 @@ impl Connection {
         })
     }
 
-    async fn call_at<R: Call>(&self, request: &R, version: i16, patience: Duration) -> Result<R::Response> {
+    async fn call_at<R: Call>(
+        &self,
+        request: &R,
+        version: i16,
+        patience: Duration,
+        room: Option<Reservation>,
+    ) -> Result<R::Response> {
         let correlation = self.next_correlation();
         let frame = encode(request, version, correlation, &self.shared.peer.client_id).map_err(|cause| {
             self.malformed(R::API, format!("the request can't be written in version {version}: {cause}"))
         })?;
-        let mut body = self.exchange(R::API, correlation, vec![frame], patience).await?;
+        let mut body = self.exchange(R::API, correlation, vec![frame], patience, room).await?;
         let response = ResponseHeader::decode(&mut body, R::Response::header_version(version))
             .and_then(|_| R::Response::decode(&mut body, version))
             .map_err(|cause| {
@@ -164,21 +172,24 @@ impl Connection {
         Ok(response)
     }
 
-    /// Sends a frame (with its length prefix, under `correlation`) and waits for the answer's bytes, response header included.
+    /// Sends a frame (with its length prefix, under `correlation`) and waits for the answer's bytes, response header included. They count
+    /// against `room` until their last slice is dropped; whatever else ends the wait gives it back.
     pub(crate) async fn exchange(
         &self,
         api: &'static str,
         correlation: i32,
         segments: Vec<Bytes>,
         patience: Duration,
+        room: Option<Reservation>,
     ) -> Result<Bytes> {
-        let muted = *self.shared.muted_until.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(until) = muted {
+        let room = room.map(Room::new);
+        let _vacate = Vacate(room.clone());
+        while let Some(until) = self.muted_until() {
             sleep_until(until).await;
         }
         let (reply, answer) = oneshot::channel();
         let send = async {
-            let out = Outgoing { correlation, frame: Segments(segments.into()), reply };
+            let out = Outgoing { frame: Segments::new(segments), waiting: Waiting { correlation, reply, room } };
             if self.shared.outgoing.send(out).await.is_err() {
                 return Err(io::Error::new(io::ErrorKind::NotConnected, "connection is closed"));
             }
@@ -223,6 +234,12 @@ impl Connection {
         self.shared.peer.request_timeout
     }
 
+    /// Until when the broker wants silence, if it still does.
+    pub(crate) fn muted_until(&self) -> Option<Instant> {
+        let until = *self.shared.muted_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.filter(|until| *until > Instant::now())
+    }
+
     /// Stays silent for as long as the broker asked for.
     pub(crate) fn honour_throttle(&self, throttle_ms: i32) {
         if let Ok(ms @ 1..) = u64::try_from(throttle_ms) {
@@ -252,7 +269,7 @@ impl Connection {
             let correlation = self.next_correlation();
             let frame = encode(&request, version, correlation, &self.shared.peer.client_id)
                 .map_err(|cause| self.malformed(api, cause.to_string()))?;
-            let mut body = self.exchange(api, correlation, vec![frame], patience).await?;
+            let mut body = self.exchange(api, correlation, vec![frame], patience, None).await?;
             // Its response header is always version 0: the correlation id alone.
             if body.len() < 6 {
                 return Err(self.malformed(api, format!("an answer of {} bytes", body.len())));
@@ -292,117 +309,6 @@ fn encode<R: Request>(request: &R, version: i16, correlation: i32, client_id: &s
     let length = i32::try_from(frame.len() - 4).map_err(|_| "longer than 2 GiB".to_owned())?;
     frame[..4].copy_from_slice(&length.to_be_bytes());
     Ok(frame.freeze())
-}
-
-/// Waiting answers, in the order their requests were written.
-type Pending = Mutex<VecDeque<(i32, oneshot::Sender<io::Result<Bytes>>)>>;
-
-/// Serves one stream until it ends, and then fails whatever is still waiting.
-async fn run(
-    stream: Box<dyn Stream>,
-    requests: mpsc::Receiver<Outgoing>,
-    mut closing: watch::Receiver<Option<String>>,
-    max_response_bytes: usize,
-) {
-    let (reader, writer) = tokio::io::split(stream);
-    let pending = Pending::default();
-    let end = tokio::select! {
-        end = write_all(writer, requests, &pending) => end,
-        end = read_all(reader, &pending, max_response_bytes) => end,
-        said = closing.wait_for(Option::is_some) => {
-            let cause = said.ok().and_then(|cause| cause.clone()).unwrap_or_else(|| "closed".to_owned());
-            Err(io::Error::new(io::ErrorKind::ConnectionAborted, cause))
-        }
-    };
-    let cause = match end {
-        Ok(()) => io::Error::new(io::ErrorKind::ConnectionAborted, "closed"),
-        Err(cause) => cause,
-    };
-    let waiting = std::mem::take(&mut *pending.lock().unwrap_or_else(PoisonError::into_inner));
-    for (_, reply) in waiting {
-        // A caller that has gone does not need the bad news.
-        let _ = reply.send(Err(io::Error::new(cause.kind(), cause.to_string())));
-    }
-}
-
-async fn write_all(
-    mut writer: WriteHalf<Box<dyn Stream>>,
-    mut requests: mpsc::Receiver<Outgoing>,
-    pending: &Pending,
-) -> io::Result<()> {
-    while let Some(mut out) = requests.recv().await {
-        // Before the bytes go out: the answer may be back before this task runs again.
-        pending.lock().unwrap_or_else(PoisonError::into_inner).push_back((out.correlation, out.reply));
-        writer.write_all_buf(&mut out.frame).await?;
-        writer.flush().await?;
-    }
-    Ok(())
-}
-
-async fn read_all(mut reader: ReadHalf<Box<dyn Stream>>, pending: &Pending, limit: usize) -> io::Result<()> {
-    let bad = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
-    loop {
-        let length = match reader.read_i32().await {
-            Ok(length) => length,
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(io::Error::new(io::ErrorKind::ConnectionReset, "closed by the broker"));
-            }
-            Err(e) => return Err(e),
-        };
-        let size = usize::try_from(length).ok().filter(|n| (4..=limit).contains(n)).ok_or_else(|| {
-            bad(format!("a frame of {length} bytes (4 to {limit} are allowed); is this a Kafka listener without TLS?"))
-        })?;
-        let mut frame = BytesMut::with_capacity(size);
-        let mut body = (&mut reader).take(size as u64);
-        while frame.len() < size {
-            if body.read_buf(&mut frame).await? == 0 {
-                return Err(io::Error::new(io::ErrorKind::ConnectionReset, "closed by the broker within a response"));
-            }
-        }
-        let correlation = i32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]]);
-        let next = pending.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        match next {
-            Some((expected, reply)) if expected == correlation => {
-                let _ = reply.send(Ok(frame.freeze()));
-            }
-            Some((expected, reply)) => {
-                let text = format!("an answer to request {correlation} where {expected} was next");
-                let _ = reply.send(Err(bad(text.clone())));
-                return Err(bad(text));
-            }
-            None => return Err(bad(format!("an answer to request {correlation}, which nobody asked"))),
-        }
-    }
-}
-
-/// A frame in pieces, written with one system call where the stream allows it, so that payloads are never copied together.
-#[derive(Debug)]
-struct Segments(VecDeque<Bytes>);
-
-impl Buf for Segments {
-    fn remaining(&self) -> usize {
-        self.0.iter().map(Bytes::len).sum()
-    }
-
-    fn chunk(&self) -> &[u8] {
-        self.0.iter().find(|s| !s.is_empty()).map_or(&[], |s| s.as_ref())
-    }
-
-    fn advance(&mut self, mut count: usize) {
-        while let Some(front) = self.0.front_mut() {
-            if count < front.len() {
-                front.advance(count);
-                return;
-            }
-            count -= front.len();
-            self.0.pop_front();
-        }
-    }
-
-    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let filled = self.0.iter().filter(|s| !s.is_empty()).zip(slices.iter_mut());
-        filled.map(|(segment, slot)| *slot = IoSlice::new(segment)).count()
-    }
 }
 
 #[cfg(test)]

@@ -10,8 +10,11 @@ mod cluster;
 mod connection;
 mod data;
 mod error;
+mod fetch;
+mod memory;
 mod metadata;
 mod murmur2;
+mod produce;
 mod produce_frame;
 mod small_topic;
 mod transport;
@@ -23,11 +26,14 @@ pub use batch::{
     sequence_after,
 };
 pub use cluster::{Cluster, ClusterConfig};
-pub use data::{ActiveProducer, EpochEnd, Fetch, FetchPartition, FetchedPartition, ProduceBatch, Produced, ProducerId};
+pub use data::{ActiveProducer, EpochEnd, ProducerId};
 pub use error::{Error, Recovery, Result, code_name, recovery_of};
+pub use fetch::{Fetch, FetchLane, FetchLimits, FetchPartition, FetchSession, FetchedPartition};
 pub use kafka_protocol::ResponseError;
+pub use memory::{Budget, Reservation};
 pub use metadata::Leader;
 pub use murmur2::partition_for_key;
+pub use produce::{ProduceBatch, ProduceLane, Produced};
 pub use types::{
     ConfigEntry, ConfigSource, GroupDescription, NewTopic, OffsetSpec, PartitionMetadata, Record, TopicMetadata,
     TopicPartition,

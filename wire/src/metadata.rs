@@ -62,7 +62,7 @@ impl MetadataCache {
             let mut newer = topic.clone();
             if let Some(known) = self.topics.get(&topic.name).filter(|known| known.id == topic.id) {
                 for partition in &mut newer.partitions {
-                    let ours = known.partitions.iter().find(|p| p.partition == partition.partition);
+                    let ours = place(&known.partitions, partition.partition).map(|at| &known.partitions[at]);
                     if let Some(ours) = ours.filter(|ours| ours.leader_epoch > partition.leader_epoch) {
                         partition.clone_from(ours);
                     }
@@ -77,28 +77,42 @@ impl MetadataCache {
         if !self.brokers.contains_key(&leader) {
             return;
         }
-        let known = self
-            .topics
-            .get_mut(&partition.topic)
-            .and_then(|t| t.partitions.iter_mut().find(|p| p.partition == partition.partition));
-        if let Some(known) = known.filter(|known| epoch > known.leader_epoch) {
+        let Some(topic) = self.topics.get_mut(&partition.topic) else { return };
+        let Some(at) = place(&topic.partitions, partition.partition) else { return };
+        let known = &mut topic.partitions[at];
+        if epoch > known.leader_epoch {
             known.leader = Some(leader);
             known.leader_epoch = epoch;
         }
     }
 
+    /// Addresses told beside hints. Those known from metadata stay: they are what the listener we came through advertises.
+    pub(crate) fn hint_brokers<'a>(&mut self, told: impl Iterator<Item = (i32, &'a str, i32)>) {
+        for (id, host, port) in told {
+            if let Ok(port) = u16::try_from(port) {
+                self.brokers.entry(id).or_insert_with(|| (host.to_owned(), port));
+            }
+        }
+    }
+
     pub(crate) fn leader(&self, partition: &TopicPartition) -> Option<Leader> {
         let topic = self.topics.get(&partition.topic).filter(|t| t.error == 0)?;
-        // Brokers list partitions in any order, mostly by number.
-        let at = usize::try_from(partition.partition).ok()?;
-        let found = topic.partitions.get(at).filter(|p| p.partition == partition.partition);
-        let found = found.or_else(|| topic.partitions.iter().find(|p| p.partition == partition.partition))?;
+        let found = &topic.partitions[place(&topic.partitions, partition.partition)?];
         Some(Leader { broker: found.leader?, epoch: found.leader_epoch, topic_id: topic.id })
     }
 
     pub(crate) fn topic(&self, name: &str) -> Option<&TopicMetadata> {
         self.topics.get(name)
     }
+}
+
+/// Where a partition stands in a list sorted by number: mostly at that number.
+fn place(sorted: &[PartitionMetadata], number: i32) -> Option<usize> {
+    let at = usize::try_from(number).ok()?;
+    if sorted.get(at).is_some_and(|p| p.partition == number) {
+        return Some(at);
+    }
+    sorted.binary_search_by_key(&number, |p| p.partition).ok()
 }
 
 /// The topics of an answer in our words, partitions by number.
@@ -185,6 +199,32 @@ mod tests {
         }
         cache.hint(&at, 2, 6);
         assert_eq!(cache.leader(&at), Some(Leader { broker: 2, epoch: 6, topic_id: 7 }));
+    }
+
+    #[test]
+    fn a_hint_s_broker_is_taken_up_with_its_address() {
+        let at = TopicPartition::new("t", 0);
+        let mut cache = MetadataCache::default();
+        cache.merge(&answer(), &[topic(7, 1, 5)]);
+        cache.hint_brokers([(9, "new", 9093), (1, "other", 1), (8, "bad", 70_000)].into_iter());
+        cache.hint(&at, 9, 6);
+        assert_eq!(cache.leader(&at).map(|l| l.broker), Some(9));
+        assert_eq!(cache.brokers.get(&9), Some(&("new".to_owned(), 9093)));
+        assert_eq!(cache.brokers.get(&1), Some(&("h".to_owned(), 9092)));
+        assert_eq!(cache.brokers.get(&8), None);
+    }
+
+    #[test]
+    fn partitions_are_found_where_numbers_are_missing() {
+        let part = |partition| PartitionMetadata { partition, leader: Some(1), leader_epoch: partition };
+        let mut with_gaps = topic(7, 1, 0);
+        with_gaps.partitions = vec![part(1), part(2), part(5)];
+        let mut cache = MetadataCache::default();
+        cache.merge(&answer(), &[with_gaps.clone()]);
+        with_gaps.partitions[2].leader_epoch = 4;
+        cache.merge(&answer(), &[with_gaps]);
+        let epoch = |number| cache.leader(&TopicPartition::new("t", number)).map(|l| l.epoch);
+        assert_eq!([-1, 0, 1, 2, 3, 5].map(epoch), [None, None, Some(1), Some(2), None, Some(5)]);
     }
 
     #[test]

@@ -10,8 +10,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::{
     batch::{Batches, HEADER_LEN, Stored},
     cluster::Cluster,
-    data::{Fetch, FetchPartition, ProduceBatch},
     error::{Error, Result},
+    fetch::{FetchLane, FetchLimits, FetchPartition},
+    produce::{ProduceBatch, ProduceLane},
     types::{OffsetSpec, Record, TopicPartition},
 };
 
@@ -58,15 +59,11 @@ impl Cluster {
             offset: position,
             leader_epoch: leader.epoch,
             max_bytes: READ_BYTES,
+            tag: 0,
         };
-        let fetch = Fetch {
-            max_wait: Duration::from_millis(500),
-            min_bytes: 1,
-            max_bytes: READ_BYTES,
-            partitions: vec![wanted],
-        };
-        let answer = self.fetch(leader.broker, &fetch).await?;
-        let Some(part) = answer.into_iter().find(|f| f.partition == *partition) else {
+        let limits = FetchLimits { max_wait: Duration::from_millis(500), min_bytes: 1, max_bytes: READ_BYTES };
+        let answer = self.fetch_plain(leader.broker, FetchLane::Follow, &[wanted], &limits, None).await?;
+        let Some(part) = answer.into_iter().next() else {
             return Err(self.refused("Fetch", partition.to_string(), -1, None));
         };
         self.check("Fetch", || partition.to_string(), part.error, None)?;
@@ -121,8 +118,12 @@ impl Cluster {
             let leader = self.leader_or_error(partition, "Produce")?;
             let mut header = [0; HEADER_LEN];
             header.copy_from_slice(&batch[..HEADER_LEN]);
-            let produce = ProduceBatch { partition: partition.clone(), header, payload: batch.slice(HEADER_LEN..) };
-            let answer = self.produce(leader.broker, std::slice::from_ref(&produce)).await?;
+            let produce =
+                ProduceBatch { partition: partition.clone(), tag: 0, header, payload: batch.slice(HEADER_LEN..) };
+            // The broker gives up a little before we do, so that its answer still tells what happened.
+            let wait = self.request_timeout() * 9 / 10;
+            let answer =
+                self.produce_on(leader.broker, ProduceLane::Shared, std::slice::from_ref(&produce), wait).await?;
             let Some(part) = answer.into_iter().next() else {
                 return Err(self.refused("Produce", partition.to_string(), -1, None));
             };

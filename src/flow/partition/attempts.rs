@@ -6,8 +6,10 @@ use wire::{Backoff, Recovery, ResponseError, recovery_of};
 
 /// How often a batch that does not match its CRC is asked for again, at either end, before the partition stops.
 pub(super) const CORRUPT_TRIES: u32 = 4;
-/// How long a topic may be unknown to the brokers: just made, its news need a moment.
+/// How long a topic may be unknown to the brokers that knew it before.
 pub(super) const MISSING_GRACE: Duration = Duration::from_secs(10);
+/// How long, when they never knew it: just made among a thousand others, its news take their time.
+pub(super) const NEW_GRACE: Duration = Duration::from_secs(120);
 
 /// What a failure asks the task to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub(crate) enum Verdict {
     Wait,
     /// Ask for metadata first.
     Refresh,
+    /// Ask the target's leader what it remembers of the producer.
+    LookUp,
     /// The partition has stopped.
     Stop,
 }
@@ -26,13 +30,15 @@ pub(super) struct Attempts {
     not_before: Option<Instant>,
     backoff: Backoff,
     pub(super) missing_since: Option<Instant>,
+    /// The topic was known once.
+    pub(super) seen: bool,
     /// Tries in a row that failed because of a checksum.
     pub(super) corrupt: u32,
 }
 
 impl Attempts {
     pub(super) fn new() -> Self {
-        Self { not_before: None, backoff: Backoff::for_requests(), missing_since: None, corrupt: 0 }
+        Self { not_before: None, backoff: Backoff::for_requests(), missing_since: None, seen: false, corrupt: 0 }
     }
 
     pub(super) fn failed(&mut self, now: Instant) {
@@ -45,15 +51,17 @@ impl Attempts {
         self.backoff.reset();
     }
 
-    pub(super) fn waits(&self, now: Instant) -> bool {
-        self.not_before.is_some_and(|at| at > now)
+    /// The end of a backoff that still runs.
+    pub(super) fn waits_until(&self, now: Instant) -> Option<Instant> {
+        self.not_before.filter(|at| *at > now)
     }
 
     /// Whether trying again can help against an error code.
     pub(super) fn judge(&mut self, code: i16, now: Instant) -> Verdict {
         let error = ResponseError::try_from_code(code);
         let missing = matches!(error, Some(ResponseError::UnknownTopicOrPartition | ResponseError::UnknownTopicId));
-        let gone = missing && now.duration_since(*self.missing_since.get_or_insert(now)) >= MISSING_GRACE;
+        let grace = if self.seen { MISSING_GRACE } else { NEW_GRACE };
+        let gone = missing && now.duration_since(*self.missing_since.get_or_insert(now)) >= grace;
         let corrupt = error == Some(ResponseError::CorruptMessage);
         self.corrupt += u32::from(corrupt);
         if gone || (corrupt && self.corrupt >= CORRUPT_TRIES) {

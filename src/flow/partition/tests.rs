@@ -1,6 +1,10 @@
 //! Over segment files of a real broker: a batch of 5 records at offset 0 and one of 3 at offset 5.
 
-use super::{attempts::MISSING_GRACE, *};
+use super::{
+    attempts::{MISSING_GRACE, NEW_GRACE},
+    outbound::GIVE_BACK_AFTER,
+    *,
+};
 
 const PLAIN: &[u8] = include_bytes!("../../../wire/tests/golden/none.log");
 const TRANSACTIONS: &[u8] = include_bytes!("../../../wire/tests/golden/transactions.log");
@@ -13,6 +17,10 @@ const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
 const MESSAGE_TOO_LARGE: i16 = 10;
 const CORRUPT_MESSAGE: i16 = 2;
 
+/// No broker is sure to remember anything: one batch at a time.
+const NEVER: i64 = i64::MAX;
+const LOW_WATER: usize = 1024 * 1024;
+
 fn started() -> Partition {
     let mut partition = Partition::new(TopicPartition::new("t", 0), TopicPartition::new("a.t", 0));
     partition.prepared(0, ProducerId { id: 7, epoch: 0 });
@@ -20,10 +28,18 @@ fn started() -> Partition {
 }
 
 fn fetched(partition: &mut Partition, log: &'static [u8]) -> Verdict {
-    assert!(partition.wants_fetch(Instant::now()));
+    assert!(partition.wants_fetch(Instant::now(), LOW_WATER));
     partition.fetch_sent();
     assert!(partition.fetch_done());
-    partition.fetched("a", Bytes::from_static(log))
+    partition.fetched("a", answer(Bytes::from_static(log)), Instant::now())
+}
+
+fn answer(records: Bytes) -> FetchedPartition {
+    FetchedPartition { tag: 0, error: 0, high_watermark: 8, log_start: 0, preferred_replica: None, records }
+}
+
+fn next(partition: &mut Partition, now: Instant) -> Option<ProduceBatch> {
+    partition.next_batch(now, NEVER).map(|(_, batch)| batch)
 }
 
 fn base_sequence(batch: &ProduceBatch) -> i32 {
@@ -36,13 +52,13 @@ fn batches_go_one_by_one_and_positions_follow_acknowledgements() {
     assert_eq!(fetched(&mut partition, PLAIN), Verdict::Wait);
     assert_eq!(partition.position(), 8);
     let now = Instant::now();
-    let first = partition.next_batch(now).expect("the first batch");
+    let first = next(&mut partition, now).expect("the first batch");
     assert_eq!(base_sequence(&first), 0);
-    assert!(partition.next_batch(now).is_none(), "one unresolved batch at a time");
-    assert_eq!(partition.acknowledged(), Some(4));
-    assert_eq!(base_sequence(&partition.next_batch(now).expect("the second batch")), 5);
-    assert_eq!(partition.acknowledged(), Some(7));
-    assert_eq!(partition.acknowledged(), None, "nothing is acknowledged twice");
+    assert!(next(&mut partition, now).is_none(), "one unresolved batch at a time");
+    assert_eq!(partition.acknowledged(0, now), Some(4));
+    assert_eq!(base_sequence(&next(&mut partition, now).expect("the second batch")), 5);
+    assert_eq!(partition.acknowledged(5, now), Some(7));
+    assert_eq!(partition.acknowledged(5, now), None, "nothing is acknowledged twice");
     assert_eq!(partition.held_bytes(), 0);
 }
 
@@ -51,10 +67,10 @@ fn an_unanswered_batch_is_sent_again_with_the_same_bytes() {
     let mut partition = started();
     fetched(&mut partition, PLAIN);
     let now = Instant::now();
-    let first = partition.next_batch(now).expect("a batch");
-    partition.unanswered(now);
-    assert!(partition.next_batch(now).is_none(), "it waits first");
-    let again = partition.next_batch(now + Duration::from_secs(2)).expect("the batch again");
+    let first = next(&mut partition, now).expect("a batch");
+    partition.unanswered(0, now);
+    assert!(next(&mut partition, now).is_none(), "it waits first");
+    let again = next(&mut partition, now + Duration::from_secs(2)).expect("the batch again");
     assert_eq!((first.header, first.payload), (again.header, again.payload));
 }
 
@@ -63,18 +79,18 @@ fn a_fetch_that_no_longer_fits_brings_nothing() {
     let mut partition = started();
     fetched(&mut partition, PLAIN);
     let now = Instant::now();
-    partition.next_batch(now).expect("a batch");
+    next(&mut partition, now).expect("a batch");
     // Under way when the bytes are given back: what it brings lies beyond the new position.
     partition.fetch_sent();
     let later = now + GIVE_BACK_AFTER;
-    assert!(partition.give_back_if_stuck(later));
+    assert!(partition.give_back_if_stuck(later, Bytes::clone));
     assert_eq!(partition.position(), 5);
     assert!(!partition.fetch_done());
-    assert!(!partition.wants_fetch(later), "stuck: not fetched until the unresolved batch is taken");
-    assert_eq!(partition.acknowledged(), Some(4));
+    assert!(!partition.wants_fetch(later, LOW_WATER), "stuck: not fetched until the unresolved batch is taken");
+    assert_eq!(partition.acknowledged(0, now), Some(4));
     // Fetched again, the second batch has the sequence it had before.
     fetched(&mut partition, PLAIN);
-    assert_eq!(base_sequence(&partition.next_batch(later).expect("the second batch")), 5);
+    assert_eq!(base_sequence(&next(&mut partition, later).expect("the second batch")), 5);
 }
 
 #[test]
@@ -89,7 +105,7 @@ fn what_can_not_pass_stops_behind_what_can() {
         let text = partition.stopped().expect("a reason").to_string();
         assert!(text.contains(why) || text.contains("gaps"), "{text}");
         assert!(text.contains("t-0") && text.contains("cluster a"), "{text}");
-        assert!(!partition.wants_fetch(Instant::now()));
+        assert!(!partition.wants_fetch(Instant::now(), LOW_WATER));
     }
 }
 
@@ -102,7 +118,7 @@ fn a_flipped_bit_is_fetched_again_and_then_stops() {
     for tries in 1..=CORRUPT_TRIES {
         partition.fetch_sent();
         assert!(partition.fetch_done());
-        let verdict = partition.fetched("a", Bytes::from(damaged.clone()));
+        let verdict = partition.fetched("a", answer(Bytes::from(damaged.clone())), Instant::now());
         assert_eq!(partition.position(), 5, "the sound batch before it is kept, once");
         assert_eq!(verdict == Verdict::Stop, tries == CORRUPT_TRIES);
     }
@@ -110,7 +126,7 @@ fn a_flipped_bit_is_fetched_again_and_then_stops() {
     assert!(text.contains("CRC") && text.contains("offset 5"), "{text}");
     // Sound bytes at a later try are taken.
     let mut partition = started();
-    partition.fetched("a", Bytes::from(damaged));
+    partition.fetched("a", answer(Bytes::from(damaged)), Instant::now());
     assert_eq!(fetched(&mut partition, PLAIN), Verdict::Wait);
     assert_eq!(partition.position(), 8);
 }
@@ -118,19 +134,18 @@ fn a_flipped_bit_is_fetched_again_and_then_stops() {
 #[test]
 fn refusals() {
     let now = Instant::now();
-    let after_grace = now + MISSING_GRACE;
     for (code, at, expected) in [
         (NOT_LEADER, now, Verdict::Refresh),
         (UNKNOWN_TOPIC, now, Verdict::Refresh),
-        (UNKNOWN_TOPIC, after_grace, Verdict::Stop),
+        (UNKNOWN_TOPIC, now + NEW_GRACE, Verdict::Stop),
         (TOPIC_AUTHORIZATION_FAILED, now, Verdict::Stop),
         (MESSAGE_TOO_LARGE, now, Verdict::Stop),
     ] {
         let mut partition = started();
         fetched(&mut partition, PLAIN);
-        partition.next_batch(now).expect("a batch");
-        partition.produce_refused("b", UNKNOWN_TOPIC, None, now);
-        assert_eq!(partition.produce_refused("b", code, Some("words"), at), expected, "{code}");
+        next(&mut partition, now).expect("a batch");
+        partition.produce_refused("b", 0, UNKNOWN_TOPIC, None, now);
+        assert_eq!(partition.produce_refused("b", 0, code, Some("words"), at), expected, "{code}");
         if expected == Verdict::Stop {
             let text = partition.stopped().expect("a reason").to_string();
             for named in ["Produce of a.t-0 at source offset 0", "cluster b", "words"] {
@@ -152,8 +167,8 @@ fn a_broker_that_goes_on_refusing_the_checksum_ends_the_tries() {
     fetched(&mut partition, PLAIN);
     let now = Instant::now();
     for tries in 1..=CORRUPT_TRIES {
-        partition.next_batch(now + Duration::from_secs(60) * tries).expect("a batch");
-        let verdict = partition.produce_refused("b", CORRUPT_MESSAGE, None, now);
+        next(&mut partition, now + Duration::from_secs(60) * tries).expect("a batch");
+        let verdict = partition.produce_refused("b", 0, CORRUPT_MESSAGE, None, now);
         assert_eq!(verdict == Verdict::Stop, tries == CORRUPT_TRIES, "{tries}");
     }
 }
@@ -163,12 +178,12 @@ fn trouble_at_one_end_does_not_hold_up_the_other() {
     let mut partition = started();
     fetched(&mut partition, PLAIN);
     let now = Instant::now();
-    partition.next_batch(now).expect("a batch");
+    next(&mut partition, now).expect("a batch");
     partition.fetch_failed(now);
-    assert!(!partition.wants_fetch(now));
-    assert!(partition.next_batch(now).is_none(), "the batch under way is not sent twice");
-    assert_eq!(partition.acknowledged(), Some(4));
-    assert!(partition.next_batch(now).is_some());
+    assert!(!partition.wants_fetch(now, LOW_WATER));
+    assert!(next(&mut partition, now).is_none(), "the batch under way is not sent twice");
+    assert_eq!(partition.acknowledged(0, now), Some(4));
+    assert!(next(&mut partition, now).is_some());
 }
 
 /// A topic just made is unknown to some brokers for a moment, and so is one that is gone: time tells them apart.
@@ -184,7 +199,7 @@ fn a_missing_topic_has_some_grace_wherever_it_is_missed() {
     };
     let mut partition = Partition::new(TopicPartition::new("t", 0), TopicPartition::new("a.t", 0));
     assert_eq!(partition.prepare_refused(&missing, now), Verdict::Refresh);
-    assert_eq!(partition.prepare_refused(&missing, now + MISSING_GRACE), Verdict::Stop);
+    assert_eq!(partition.prepare_refused(&missing, now + NEW_GRACE), Verdict::Stop);
 
     for (at_target, named) in [(false, "Metadata of t-0"), (true, "Metadata of a.t-0")] {
         let mut partition = started();

@@ -1,12 +1,12 @@
 //! What a flow does with the answers that come.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
-use wire::{FetchedPartition, OffsetSpec, Produced, ProducerId, ResponseError, TopicMetadata};
+use wire::{ActiveProducer, OffsetSpec, ProducerId, Recovery, TopicMetadata};
 
 use super::{Done, Side, Task, end::leader_of, prepare::one_offset};
 use crate::flow::{Start, error::Stopped, partition::Verdict};
@@ -17,9 +17,10 @@ impl Task {
         match done {
             Done::Refreshed(side, answer) => self.refreshed(side, answer, now),
             Done::Prepared(outcomes) => self.prepared(outcomes, now),
-            Done::Fetched(broker, indices, answer) => self.fetched(broker, &indices, answer, now),
-            Done::Produced(broker, indices, answer) => self.produced(broker, &indices, answer, now),
+            Done::Fetched(fetched) => self.fetched(*fetched, now),
+            Done::Produced(sent) => self.produced(sent, now),
             Done::Bounds(index, answer) => self.bounds_known(index, answer, now),
+            Done::LookedUp(index, answer) => self.producer_looked_up(index, answer, now),
         }
     }
 
@@ -35,7 +36,7 @@ impl Task {
                 return end.failed(what, &cause.to_string(), &name);
             }
         };
-        end.worked(&what, &name);
+        end.worked(|| what, &name);
         let alias = end.cluster.alias().to_owned();
         let known: HashMap<&str, &TopicMetadata> = topics.iter().map(|t| (t.name.as_str(), t)).collect();
         let at_target = side == Side::Target;
@@ -46,13 +47,13 @@ impl Task {
             if topic.error != 0 {
                 match partition.metadata_refused(&alias, at_target, topic.error, now) {
                     Verdict::Stop => self.tell_stopped(index),
-                    Verdict::Wait | Verdict::Refresh => self.end(side).refresh_wanted = true,
+                    Verdict::Wait | Verdict::Refresh | Verdict::LookUp => self.end(side).refresh_wanted = true,
                 }
                 continue;
             }
             partition.metadata_known(at_target);
             if self.end(side).cluster.leader(&at).is_some() {
-                self.end(side).worked(&leader_of(&at), &name);
+                self.end(side).worked(|| leader_of(&at), &name);
             }
             let partition = &mut self.partitions[index];
             let id = if at_target { &mut partition.target_id } else { &mut partition.source_id };
@@ -65,6 +66,9 @@ impl Task {
                 self.tell_stopped(index);
             }
         }
+        self.fetching.clear();
+        self.producing.clear();
+        self.reconsider_all(now);
     }
 
     fn prepared(&mut self, outcomes: Vec<(usize, wire::Result<(i64, ProducerId)>)>, now: Instant) {
@@ -73,6 +77,8 @@ impl Task {
             let error = match outcome {
                 Ok((position, producer)) => {
                     self.partitions[index].prepared(position, producer);
+                    self.unprepared.remove(&index);
+                    self.reconsider(index, now);
                     // A copy that begins at the end stands there from now on, also for the next start.
                     if self.starts[index] == Start::Latest && position > 0 {
                         self.acknowledged[index].store(position - 1, Ordering::Release);
@@ -84,107 +90,27 @@ impl Task {
             self.prepare_not_before = now + Duration::from_millis(500);
             match self.partitions[index].prepare_refused(&error, now) {
                 Verdict::Stop => self.tell_stopped(index),
-                Verdict::Wait | Verdict::Refresh => {
-                    let name = self.name.clone();
-                    self.source.failed("preparing partitions".to_owned(), &error.to_string(), &name);
+                Verdict::Wait | Verdict::Refresh | Verdict::LookUp => {
+                    self.source.failed("preparing partitions".to_owned(), &error.to_string(), &self.name);
                 }
             }
         }
-        if self.partitions.iter().all(|p| p.is_prepared() || p.stopped().is_some()) {
-            let name = self.name.clone();
-            self.source.worked("preparing partitions", &name);
+        if self.unprepared.iter().all(|index| self.partitions[*index].stopped().is_some()) {
+            self.source.worked(|| "preparing partitions".to_owned(), &self.name);
         }
     }
 
-    fn fetched(&mut self, broker: i32, indices: &[usize], answer: wire::Result<Vec<FetchedPartition>>, now: Instant) {
-        self.fetching.remove(&broker);
-        let expected: HashSet<usize> =
-            indices.iter().copied().filter(|index| self.partitions[*index].fetch_done()).collect();
-        let what = format!("Fetch from broker {broker}");
-        let name = self.name.clone();
-        let parts = match answer {
-            Ok(parts) => parts,
-            Err(cause) => {
-                self.source.failed(what, &cause.to_string(), &name);
-                self.source.refresh_wanted = true;
-                expected.iter().for_each(|index| self.partitions[*index].fetch_failed(now));
-                return;
-            }
-        };
-        self.source.worked(&what, &name);
-        let alias = self.source.cluster.alias().to_owned();
-        for part in parts {
-            let Some(index) = self.by_source.get(&part.partition).copied().filter(|i| expected.contains(i)) else {
-                continue;
-            };
-            let verdict = match ResponseError::try_from_code(part.error) {
-                None => self.partitions[index].fetched(&alias, part.records),
-                Some(ResponseError::OffsetOutOfRange) => {
-                    self.look_up_bounds(index);
-                    Verdict::Wait
-                }
-                Some(_) => self.partitions[index].fetch_refused(&alias, part.error, now),
-            };
-            self.act_on(verdict, Side::Source, index);
-        }
-    }
-
-    fn produced(&mut self, broker: i32, indices: &[usize], answer: wire::Result<Vec<Produced>>, now: Instant) {
-        if let Some(under_way) = self.producing.get_mut(&broker) {
-            *under_way -= 1;
-        }
-        let what = format!("Produce to broker {broker}");
-        let name = self.name.clone();
-        let parts = match answer {
-            Ok(parts) => parts,
-            Err(cause) => {
-                self.target.failed(what, &cause.to_string(), &name);
-                self.target.refresh_wanted = true;
-                indices.iter().for_each(|index| self.partitions[*index].unanswered(now));
-                return;
-            }
-        };
-        self.target.worked(&what, &name);
-        let alias = self.target.cluster.alias().to_owned();
-        let mut left: HashSet<usize> = indices.iter().copied().collect();
-        for part in parts {
-            let Some(index) = self.by_target.get(&part.partition).copied().filter(|i| left.remove(i)) else { continue };
-            let refused_as = format!("Produce to {}", part.partition);
-            let verdict = match ResponseError::try_from_code(part.error) {
-                // An answer to a resend may say that the batch is there already.
-                None | Some(ResponseError::DuplicateSequenceNumber) => {
-                    self.target.worked(&refused_as, &name);
-                    if let Some(last) = self.partitions[index].acknowledged() {
-                        self.acknowledged[index].store(last, Ordering::Release);
-                    }
-                    Verdict::Wait
-                }
-                Some(_) => {
-                    let verdict =
-                        self.partitions[index].produce_refused(&alias, part.error, part.message.as_deref(), now);
-                    if verdict == Verdict::Wait {
-                        self.target.failed(refused_as, &wire::code_name(part.error), &name);
-                    }
-                    verdict
-                }
-            };
-            self.act_on(verdict, Side::Target, index);
-        }
-        // Left out of the answer: nothing is known of them.
-        left.into_iter().for_each(|index| self.partitions[index].unanswered(now));
-    }
-
-    fn act_on(&mut self, verdict: Verdict, side: Side, index: usize) {
+    pub(super) fn act_on(&mut self, verdict: Verdict, side: Side, index: usize) {
         match verdict {
-            Verdict::Wait => {}
+            Verdict::Wait | Verdict::LookUp => {}
             Verdict::Refresh => self.end(side).refresh_wanted = true,
             Verdict::Stop => self.tell_stopped(index),
         }
     }
 
     /// The leader says that the next offset is not there. A leader just elected may not know yet: its bounds are asked for first.
-    fn look_up_bounds(&mut self, index: usize) {
-        if !self.bounding.insert(index) {
+    pub(super) fn look_up_bounds(&mut self, index: usize) {
+        if !self.asking.insert(index) {
             return;
         }
         let (cluster, at) = (self.source.cluster.clone(), self.partitions[index].source.clone());
@@ -196,31 +122,61 @@ impl Task {
     }
 
     fn bounds_known(&mut self, index: usize, answer: wire::Result<(i64, i64)>, now: Instant) {
-        self.bounding.remove(&index);
+        self.asking.remove(&index);
         let partition = &mut self.partitions[index];
         let position = partition.position();
-        let (log_start, log_end) = match answer {
-            Ok(bounds) => bounds,
-            Err(_) => return partition.fetch_failed(now),
-        };
-        if (log_start..=log_end).contains(&position) {
-            return partition.fetch_failed(now);
+        match answer {
+            Ok((log_start, log_end)) if !(log_start..=log_end).contains(&position) => {
+                let verdict = if position < log_start {
+                    let gone = log_start - position;
+                    format!("{gone} records are gone before they were copied (retention, or DeleteRecords)")
+                } else {
+                    "the log ends before it (records were lost, or the position is another topic's)".to_owned()
+                };
+                let reason = Stopped::OutOfRange {
+                    cluster: self.source.cluster.alias().to_owned(),
+                    partition: partition.source.clone(),
+                    position,
+                    log_start,
+                    log_end,
+                    verdict,
+                };
+                partition.stop(reason);
+                self.tell_stopped(index);
+            }
+            _ => partition.fetch_failed(now),
         }
-        let verdict = if position < log_start {
-            format!("{} records are gone before they were copied (retention, or DeleteRecords)", log_start - position)
-        } else {
-            "the log ends before it (records were lost, or the position is another topic's)".to_owned()
+        self.reconsider(index, now);
+    }
+
+    /// The target's leader refused a sequence that may be there already: what it remembers of the producer tells.
+    pub(super) fn look_up_producer(&mut self, index: usize) {
+        let Some(producer) = self.partitions[index].producer().filter(|_| self.asking.insert(index)) else { return };
+        let (cluster, at) = (self.target.cluster.clone(), self.partitions[index].target.clone());
+        self.work.push(Box::pin(async move {
+            let known = cluster.describe_producers(&at).await;
+            let ours = |known: Vec<ActiveProducer>| known.into_iter().find(|active| active.producer == producer);
+            Done::LookedUp(index, known.map(|known| ours(known).map(|active| active.last_sequence)))
+        }));
+    }
+
+    fn producer_looked_up(&mut self, index: usize, answer: wire::Result<Option<i32>>, now: Instant) {
+        self.asking.remove(&index);
+        let alias = self.target.cluster.alias().to_owned();
+        let (verdict, settled) = match answer {
+            Ok(last_sequence) => self.partitions[index].looked_up(&alias, last_sequence, now),
+            Err(error) if error.recovery() == Recovery::Fatal => {
+                tracing::error!(flow = self.name, %error, "can't find out what the target has of a partition");
+                self.partitions[index].looked_up(&alias, None, now)
+            }
+            // The batch is refused again, and this asked again.
+            Err(_) => (Verdict::Wait, None),
         };
-        let reason = Stopped::OutOfRange {
-            cluster: self.source.cluster.alias().to_owned(),
-            partition: partition.source.clone(),
-            position,
-            log_start,
-            log_end,
-            verdict,
-        };
-        partition.stop(reason);
-        self.tell_stopped(index);
+        if let Some(last) = settled {
+            self.acknowledged[index].store(last, Ordering::Release);
+        }
+        self.act_on(verdict, Side::Target, index);
+        self.reconsider(index, now);
     }
 
     fn tell_stopped(&self, index: usize) {

@@ -4,6 +4,8 @@ use std::{collections::HashMap, time::Instant};
 
 use wire::{Cluster, TopicPartition};
 
+use super::{METADATA_AGE, REFRESH_PAUSE};
+
 /// One of the two clusters, and how it fares.
 pub(super) struct End {
     pub(super) cluster: Cluster,
@@ -11,6 +13,7 @@ pub(super) struct End {
     pub(super) refresh_wanted: bool,
     pub(super) refreshing: bool,
     pub(super) refreshed_at: Option<Instant>,
+    made_at: Instant,
     /// Brokers or requests that fail at present, so that each trouble is told once when it begins and once when it is over.
     troubles: HashMap<String, Instant>,
 }
@@ -19,7 +22,15 @@ impl End {
     pub(super) fn new(cluster: Cluster, mut topics: Vec<String>) -> Self {
         topics.sort_unstable();
         topics.dedup();
-        Self { cluster, topics, refresh_wanted: true, refreshing: false, refreshed_at: None, troubles: HashMap::new() }
+        Self {
+            cluster,
+            topics,
+            refresh_wanted: true,
+            refreshing: false,
+            refreshed_at: None,
+            made_at: Instant::now(),
+            troubles: HashMap::new(),
+        }
     }
 
     pub(super) fn failed(&mut self, what: String, cause: &str, flow: &str) {
@@ -37,8 +48,18 @@ impl End {
         }
     }
 
-    pub(super) fn worked(&mut self, what: &str, flow: &str) {
-        if let Some(since) = self.troubles.remove(what) {
+    /// When to ask for metadata, unless that is under way.
+    pub(super) fn refresh_due(&self) -> Option<Instant> {
+        let after = |at| at + if self.refresh_wanted { REFRESH_PAUSE } else { METADATA_AGE };
+        (!self.refreshing).then(|| self.refreshed_at.map_or(self.made_at, after))
+    }
+
+    pub(super) fn worked(&mut self, what: impl FnOnce() -> String, flow: &str) {
+        if self.troubles.is_empty() {
+            return;
+        }
+        let what = what();
+        if let Some(since) = self.troubles.remove(&what) {
             let seconds = since.elapsed().as_secs_f32();
             tracing::info!(flow, cluster = self.cluster.alias(), %what, seconds, "trouble is over");
         }

@@ -1,12 +1,14 @@
 //! Against the other end of a pipe in memory, so that each byte and each pause is the test's.
 
 use kafka_protocol::messages::{
-    FetchRequest, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
+    FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
     api_versions_response::ApiVersion,
+    fetch_response::{FetchableTopicResponse, PartitionData},
 };
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 use super::*;
+use crate::memory::Budget;
 
 /// Plays the broker by hand.
 struct Broker(DuplexStream);
@@ -196,5 +198,108 @@ async fn a_broker_that_hangs_up_fails_all_that_wait() {
             "{error}"
         );
         assert_eq!(error.recovery(), crate::Recovery::Refresh);
+    }
+}
+
+const FETCH: (i16, i16, i16) = (FetchRequest::KEY, 4, 12);
+
+fn fetched(records: Bytes) -> FetchResponse {
+    let part = PartitionData::default().with_records(Some(records));
+    FetchResponse::default().with_responses(vec![FetchableTopicResponse::default().with_partitions(vec![part])])
+}
+
+async fn fetch(connection: &Connection, room: Option<Reservation>) -> Result<Bytes> {
+    let answer = connection.call_held(&FetchRequest::default(), 12, Duration::ZERO, room).await?;
+    Ok(answer.responses[0].partitions[0].records.clone().expect("records"))
+}
+
+#[tokio::test]
+async fn an_answer_takes_the_room_of_its_true_length_while_it_is_held() {
+    let (mut broker, connection) = opened(&[FETCH]).await;
+    let budget = Budget::new(1 << 20);
+    for size in [0, 10, 5_000, 9_900] {
+        let room = budget.reserve(1, 1 << 19);
+        assert_eq!(budget.used(), 1 << 19);
+        let sent: Bytes = (0..size).map(|i| i as u8).collect();
+        let play = async {
+            let asked = broker.read().await;
+            broker.answer(asked, &fetched(sent.clone())).await;
+        };
+        let (records, ()) = tokio::join!(fetch(&connection, room), play);
+        let records = records.expect("an answer");
+        assert_eq!(records, sent);
+        let used = budget.used();
+        assert!(if size == 0 { used == 0 } else { (size..size + 200).contains(&used) }, "{used} for {size}");
+        drop(records);
+        assert_eq!(budget.used(), 0);
+    }
+}
+
+#[tokio::test]
+async fn who_stops_waiting_gets_the_room_back_and_harms_nobody() {
+    let (mut broker, connection) = opened(&[FETCH]).await;
+    let budget = Budget::new(1 << 20);
+    let mut given_up = Box::pin(fetch(&connection, budget.reserve(1, 1 << 20)));
+    let asked = tokio::select! {
+        asked = broker.read() => asked,
+        _ = &mut given_up => unreachable!("nobody has answered"),
+    };
+    assert_eq!(budget.used(), 1 << 20);
+    drop(given_up);
+    assert_eq!(budget.used(), 0);
+    let play = async {
+        let second = broker.read().await;
+        broker.answer(asked, &fetched(Bytes::from_static(&[1; 9_900]))).await;
+        broker.answer(second, &fetched(Bytes::from_static(b"second"))).await;
+    };
+    let (records, ()) = tokio::join!(fetch(&connection, None), play);
+    assert_eq!(records.as_deref(), Ok(b"second".as_slice()));
+    assert_eq!(budget.used(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_dies_gives_all_room_back() {
+    let (broker, connection) = opened(&[FETCH]).await;
+    let budget = Budget::new(1 << 20);
+    let late = fetch(&connection, budget.reserve(1, 1000)).await.expect_err("no answer");
+    assert!(matches!(late, Error::Timeout { .. }), "{late}");
+    assert_eq!(budget.used(), 0);
+    drop((broker, connection));
+
+    let (mut broker, connection) = opened(&[FETCH]).await;
+    let cut_off = async move {
+        let (_, _, correlation) = broker.read().await;
+        broker.send(&5_000_i32.to_be_bytes()).await;
+        broker.send(&correlation.to_be_bytes()).await;
+        broker.send(&[0; 1_000]).await;
+    };
+    let (cut, ()) = tokio::join!(fetch(&connection, budget.reserve(1, 1000)), cut_off);
+    assert!(cut.expect_err("cut off").to_string().contains("within a response"));
+    assert_eq!(budget.used(), 0);
+}
+
+#[tokio::test]
+async fn an_answer_in_crumbs_is_whole() {
+    let (mut broker, connection) = opened(&[(METADATA, 0, 9)]).await;
+    let request = MetadataRequest::default();
+    let play = async {
+        for _ in 0..2 {
+            let (_, version, correlation) = broker.read().await;
+            let mut frame = BytesMut::new();
+            let header = ResponseHeader::default().with_correlation_id(correlation);
+            header.encode(&mut frame, MetadataResponse::header_version(version)).expect("a header");
+            let id = Some(StrBytes::from_static_str("the-cluster"));
+            MetadataResponse::default().with_cluster_id(id).encode(&mut frame, version).expect("a body");
+            let length = i32::try_from(frame.len()).expect("a length").to_be_bytes();
+            for byte in length.iter().chain(frame.iter()) {
+                broker.send(&[*byte]).await;
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    let ask = async { (connection.call(&request).await, connection.call(&request).await) };
+    let ((first, second), ()) = tokio::join!(ask, play);
+    for answer in [first, second] {
+        assert_eq!(answer.expect("an answer").cluster_id.as_deref(), Some("the-cluster"));
     }
 }

@@ -1,0 +1,201 @@
+//! What flows may use: memory, shared by all of a worker, and bytes per second.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use wire::Budget;
+
+/// Bytes in flight of a worker, where nothing else is configured: at this size a worker stays below 96 MB.
+pub const DEFAULT_BUDGET_BYTES: usize = 32 * 1024 * 1024;
+/// How much of a partition waits at most, and at least.
+const SHARE: std::ops::RangeInclusive<usize> = 64 * 1024..=1024 * 1024;
+/// A pause may give rise to a burst of what this long would have brought.
+const BURST: Duration = Duration::from_millis(100);
+
+/// What all flows of a worker share. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes that are fetched and not yet acknowledged.
+    pub budget: Budget,
+    /// Bytes per second fetched by all flows together.
+    pub rate: RateCap,
+    /// Partitions that hold bytes.
+    holding: Arc<AtomicUsize>,
+}
+
+impl Limits {
+    /// A budget of so many bytes and no cap on the rate.
+    #[must_use]
+    pub fn new(budget_bytes: usize) -> Self {
+        Self { budget: Budget::new(budget_bytes), rate: RateCap::default(), holding: Arc::default() }
+    }
+
+    /// Bytes of one partition that may wait, so that half the budget is enough for all that have any.
+    pub(crate) fn share(&self) -> usize {
+        let holding = self.holding.load(Ordering::Relaxed).max(1);
+        (self.budget.limit() / 4 / holding).clamp(*SHARE.start(), *SHARE.end())
+    }
+
+    pub(crate) fn partition_holds(&self, holds: bool) {
+        if holds {
+            self.holding.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.holding.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::new(DEFAULT_BUDGET_BYTES)
+    }
+}
+
+/// A cap in bytes per second, as stored by the brokers (compressed), that can be changed while it is used. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct RateCap(Arc<Cap>);
+
+#[derive(Debug, Default)]
+struct Cap {
+    /// 0: no cap.
+    bytes_per_second: AtomicU64,
+    bucket: Mutex<Bucket>,
+}
+
+impl RateCap {
+    /// A cap; none means no cap.
+    #[must_use]
+    pub fn new(bytes_per_second: Option<u64>) -> Self {
+        let cap = Self::default();
+        cap.set(bytes_per_second);
+        cap
+    }
+
+    /// Changes the cap from now on; none or 0 takes it away.
+    pub fn set(&self, bytes_per_second: Option<u64>) {
+        self.0.bytes_per_second.store(bytes_per_second.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// The cap in force.
+    #[must_use]
+    pub fn get(&self) -> Option<u64> {
+        Some(self.0.bytes_per_second.load(Ordering::Relaxed)).filter(|rate| *rate > 0)
+    }
+
+    /// How many bytes may be fetched now, or when to ask again; none means as many as you like.
+    pub(crate) fn room(&self, now: Instant) -> Room {
+        match self.get() {
+            None => Room::Any,
+            Some(rate) => self.bucket().room(rate, now),
+        }
+    }
+
+    /// So many bytes have come.
+    pub(crate) fn spend(&self, bytes: usize, now: Instant) {
+        if let Some(rate) = self.get() {
+            self.bucket().spend(rate, bytes, now);
+        }
+    }
+
+    fn bucket(&self) -> std::sync::MutexGuard<'_, Bucket> {
+        self.0.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a [`RateCap`] allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    Any,
+    Bytes(usize),
+    Later(Instant),
+}
+
+/// Bytes that may still come. An answer larger than what was left makes it negative, and the next one wait for longer.
+#[derive(Debug, Default)]
+struct Bucket {
+    bytes: f64,
+    at: Option<Instant>,
+}
+
+impl Bucket {
+    fn fill(&mut self, rate: u64, now: Instant) {
+        let passed = self.at.map_or(BURST, |at| now.saturating_duration_since(at));
+        let most = rate as f64 * BURST.as_secs_f64();
+        self.bytes = (self.bytes + rate as f64 * passed.as_secs_f64()).min(most);
+        self.at = Some(now);
+    }
+
+    fn room(&mut self, rate: u64, now: Instant) -> Room {
+        self.fill(rate, now);
+        if self.bytes >= 1.0 {
+            return Room::Bytes(self.bytes as usize);
+        }
+        Room::Later(now + Duration::from_secs_f64((1.0 - self.bytes) / rate as f64).max(Duration::from_millis(1)))
+    }
+
+    fn spend(&mut self, rate: u64, bytes: usize, now: Instant) {
+        self.fill(rate, now);
+        self.bytes -= bytes as f64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fetches of `answer` bytes for ten seconds, by two flows in turn.
+    fn bytes_in_ten_seconds(cap: &RateCap, answer: usize) -> usize {
+        let begin = Instant::now();
+        let mut now = begin;
+        let mut sum = 0;
+        while now < begin + Duration::from_secs(10) {
+            match cap.room(now) {
+                Room::Later(at) => now = at,
+                _ => {
+                    cap.spend(answer, now);
+                    sum += answer;
+                    now += Duration::from_micros(50);
+                }
+            }
+        }
+        sum
+    }
+
+    #[test]
+    fn a_rate_is_kept_whatever_the_size_of_the_answers() {
+        for answer in [100, 10_000, 1_000_000] {
+            let sum = bytes_in_ten_seconds(&RateCap::new(Some(1_000_000)), answer) as f64;
+            // The first burst and the last answer come on top.
+            assert!((9_000_000.0..=11_200_000.0).contains(&sum), "{sum} bytes in answers of {answer}");
+        }
+    }
+
+    #[test]
+    fn a_cap_can_be_changed_and_taken_away() {
+        let cap = RateCap::new(None);
+        let now = Instant::now();
+        assert_eq!(cap.room(now), Room::Any);
+        cap.clone().set(Some(1_000));
+        cap.spend(1_000, now);
+        assert!(matches!(cap.room(now), Room::Later(at) if at > now + Duration::from_millis(800)));
+        cap.set(None);
+        assert_eq!((cap.room(now), cap.get()), (Room::Any, None));
+    }
+
+    #[test]
+    fn shares_shrink_with_the_number_that_need_one() {
+        let limits = Limits::new(32 * 1024 * 1024);
+        assert_eq!(limits.share(), *SHARE.end());
+        (0..64).for_each(|_| limits.partition_holds(true));
+        assert_eq!(limits.share(), 128 * 1024);
+        (0..10_000).for_each(|_| limits.partition_holds(true));
+        assert_eq!(limits.share(), *SHARE.start());
+        (0..10_064).for_each(|_| limits.partition_holds(false));
+        assert_eq!(limits.share(), *SHARE.end());
+    }
+}

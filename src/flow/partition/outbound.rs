@@ -1,0 +1,223 @@
+//! The batches of one partition on their way to the target: those that wait, and those sent and not yet acknowledged.
+//!
+//! Up to [`WINDOW`] batches are unresolved at a time, as many as a broker remembers of a producer (`ProducerStateEntry`), but only while it
+//! is sure that it does remember: its sequence check is what keeps a batch from landing without the one before it. A broker that has
+//! forgotten a producer id takes any sequence, so with an id that is new, or whose records are old, one batch is unresolved at a time.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use wire::{HEADER_LEN, sequence_after};
+
+/// Batches of one producer id that a broker can recognise when they come again.
+const WINDOW: usize = 5;
+/// After this long without an acknowledgement what waits behind the unresolved batches is given back.
+pub(super) const GIVE_BACK_AFTER: Duration = Duration::from_secs(5);
+
+/// A batch ready to be sent, under our producer id. Offsets are the source's.
+#[derive(Debug, Clone)]
+pub(super) struct Ready {
+    pub(super) header: [u8; HEADER_LEN],
+    pub(super) payload: Bytes,
+    pub(super) base: i64,
+    pub(super) next: i64,
+    pub(super) sequence: i32,
+    pub(super) records: i32,
+    /// Newest record's time, ms since the epoch.
+    pub(super) max_timestamp: i64,
+}
+
+impl Ready {
+    pub(super) fn bytes(&self) -> usize {
+        HEADER_LEN + self.payload.len()
+    }
+
+    fn last_sequence(&self) -> i32 {
+        sequence_after(self.sequence, self.records - 1)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Its request is out.
+    Out,
+    /// Its request came back without an acknowledgement: it has to be sent again.
+    Again,
+    /// The leader has it; an acknowledgement of one behind it will say that the in-sync replicas have it too.
+    Written,
+    /// Acknowledged, while one before it is not.
+    Done,
+}
+
+#[derive(Debug)]
+struct Sent {
+    batch: Ready,
+    state: State,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Outbound {
+    waiting: VecDeque<Ready>,
+    waiting_bytes: usize,
+    sent: VecDeque<Sent>,
+    sent_bytes: usize,
+    /// A request failed: until all that was sent is resolved, one batch at a time goes out again, in order.
+    resolving: bool,
+    /// `max_timestamp` of the batch acknowledged last: what the broker judges by whether to forget the producer id.
+    known_by: Option<i64>,
+    /// Since when something is unresolved without any acknowledgement.
+    stalled_since: Option<Instant>,
+}
+
+impl Outbound {
+    pub(super) fn push(&mut self, batch: Ready) {
+        self.waiting_bytes += batch.bytes();
+        self.waiting.push_back(batch);
+    }
+
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.waiting_bytes + self.sent_bytes
+    }
+
+    pub(super) fn is_unresolved(&self) -> bool {
+        !self.sent.is_empty()
+    }
+
+    /// What came back without an acknowledgement goes out again, one by one.
+    pub(super) fn is_resolving(&self) -> bool {
+        self.resolving
+    }
+
+    /// Nothing of it is out: the next request may take another way without overtaking one.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.sent.iter().all(|sent| sent.state != State::Out)
+    }
+
+    pub(super) fn is_stuck(&self, now: Instant) -> bool {
+        self.stalled_since.is_some_and(|since| now.duration_since(since) >= GIVE_BACK_AFTER)
+    }
+
+    /// The first batch that is not acknowledged.
+    pub(super) fn first(&self) -> Option<&Ready> {
+        self.sent.front().map(|sent| &sent.batch).or_else(|| self.waiting.front())
+    }
+
+    /// Whether a batch may be sent now. A broker is sure to remember the producer id if its last batch is newer than `fresh_after`, ms
+    /// since the epoch.
+    pub(super) fn can_send(&self, fresh_after: i64) -> bool {
+        if self.resolving {
+            return self.is_at_rest() && self.sent.iter().any(|sent| sent.state == State::Again);
+        }
+        !self.waiting.is_empty()
+            && (self.sent.is_empty()
+                || (self.sent.len() < WINDOW
+                    && self.known_by.is_some_and(|time| time > fresh_after)
+                    && self.sent.iter().all(|sent| sent.batch.max_timestamp > fresh_after)))
+    }
+
+    /// The batch to send now: of those that came back the first, with the same bytes, else the next.
+    pub(super) fn send(&mut self, now: Instant, fresh_after: i64) -> Option<&Ready> {
+        if !self.can_send(fresh_after) {
+            return None;
+        }
+        if self.resolving {
+            let again = self.sent.iter_mut().find(|sent| sent.state == State::Again)?;
+            again.state = State::Out;
+            return Some(&again.batch);
+        }
+        let batch = self.waiting.pop_front()?;
+        self.waiting_bytes -= batch.bytes();
+        self.sent_bytes += batch.bytes();
+        self.stalled_since.get_or_insert(now);
+        self.sent.push_back(Sent { batch, state: State::Out });
+        self.sent.back().map(|sent| &sent.batch)
+    }
+
+    /// The target acknowledged the batch that begins at source offset `base`. Returns the last source offset up to which all is
+    /// acknowledged, if that moved.
+    pub(super) fn acknowledged(&mut self, base: i64, now: Instant) -> Option<i64> {
+        let at = self.sent.iter().position(|sent| sent.batch.base == base)?;
+        self.sent[at].state = State::Done;
+        self.known_by = Some(self.sent[at].batch.max_timestamp);
+        self.settle(now)
+    }
+
+    /// Lets go of what is acknowledged, from the first on. Returns the last source offset of it.
+    pub(super) fn settle(&mut self, now: Instant) -> Option<i64> {
+        // Those written before an acknowledged one are acknowledged with it: a log is replicated in order.
+        let done = self.sent.iter().rposition(|sent| sent.state == State::Done).unwrap_or(0);
+        self.sent.iter_mut().take(done).filter(|sent| sent.state == State::Written).for_each(|s| s.state = State::Done);
+        let mut last = None;
+        while let Some(done) = self.sent.pop_front_if(|sent| sent.state == State::Done) {
+            self.sent_bytes -= done.batch.bytes();
+            last = Some(done.batch.next - 1);
+        }
+        if last.is_some() {
+            self.stalled_since = if self.sent.is_empty() { None } else { Some(now) };
+            self.resolving &= !self.sent.is_empty();
+        }
+        last
+    }
+
+    /// The request of a batch came back without an acknowledgement. False if the batch is none of ours.
+    pub(super) fn failed(&mut self, base: i64) -> bool {
+        let Some(at) = self.sent.iter().position(|sent| sent.batch.base == base) else { return false };
+        self.resolving = true;
+        self.sent[at].state = State::Again;
+        // Another leader may know less.
+        self.sent.iter_mut().filter(|sent| sent.state == State::Written).for_each(|sent| sent.state = State::Again);
+        true
+    }
+
+    /// Whether a refused sequence of this batch may only mean that those before it are missing, or that it is there already and no longer
+    /// recognised: with a single unresolved batch it means neither.
+    pub(super) fn is_one_of_many(&self, base: i64) -> bool {
+        self.sent.len() > 1 && self.sent.iter().any(|sent| sent.batch.base == base)
+    }
+
+    /// Whether it is the first of the unresolved ones that is to be sent again.
+    pub(super) fn is_first(&self, base: i64) -> bool {
+        self.sent.front().is_some_and(|sent| sent.batch.base == base)
+    }
+
+    /// The leader's last sequence of our producer id. The batches before the one that ends with it are written; that one is sent again, and
+    /// recognised, since brokers always remember the last, unless it is acknowledged already ([`Outbound::settle`]). False if none of the
+    /// unresolved ones ends with it.
+    pub(super) fn written_until(&mut self, last_sequence: i32) -> bool {
+        let Some(at) = self.sent.iter().position(|sent| sent.batch.last_sequence() == last_sequence) else {
+            return false;
+        };
+        self.sent.iter_mut().take(at).filter(|sent| sent.state == State::Again).for_each(|s| s.state = State::Written);
+        true
+    }
+
+    /// Lets go of everything.
+    pub(super) fn clear(&mut self) {
+        *self = Self { known_by: self.known_by, ..Self::default() };
+    }
+
+    /// Gives back what waits behind unresolved batches that the target has not taken for long. The unresolved ones are kept, apart from the
+    /// answers they came in. Returns the source offset and the sequence to go on with, None if there was nothing to give.
+    pub(super) fn give_back(&mut self, now: Instant, copy: impl Fn(&Bytes) -> Bytes) -> Option<(i64, i32)> {
+        if !self.is_stuck(now) || self.waiting.is_empty() {
+            return None;
+        }
+        for sent in &mut self.sent {
+            sent.batch.payload = copy(&sent.batch.payload);
+        }
+        self.waiting.clear();
+        self.waiting_bytes = 0;
+        let last = &self.sent.back()?.batch;
+        Some((last.next, sequence_after(last.sequence, last.records)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

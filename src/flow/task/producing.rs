@@ -1,0 +1,191 @@
+//! The target side of a flow: which batches go out in which request.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use wire::{ProduceLane, Produced, ResponseError};
+
+use super::{Done, Side, Task, queues::Queues};
+use crate::flow::partition::Verdict;
+
+/// Limit of a Produce request, bytes; a larger batch goes alone.
+const PRODUCE_BYTES: usize = 4 * 1024 * 1024;
+/// Produce requests under way over one connection: Kafka's `max.in.flight.requests.per.connection`.
+const MOST_UNDER_WAY: usize = 5;
+/// A broker works on one request of a connection at a time, so a second one bridges the way there and back where that is short. More only go
+/// out as fast as this, so that on a short way requests stay wide.
+const BRIDGING: usize = 2;
+const PIPELINE_PAUSE: Duration = Duration::from_millis(10);
+/// How long a leader waits for its followers before it says that they are slow. Then the partition's batches go apart from the others', which
+/// had to wait with it.
+const ACKS_WAIT: Duration = Duration::from_millis(1_500);
+
+/// A connection to a target broker.
+type Way = (i32, ProduceLane);
+
+#[derive(Debug)]
+pub(super) struct Producing {
+    ready: Queues<Way>,
+    ways: HashMap<Way, UnderWay>,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    requests: usize,
+    last_sent: Instant,
+}
+
+/// A Produce request that came back: its partitions, with the source offset at which the batch of each begins.
+pub(super) struct Sent {
+    way: Way,
+    batches: Vec<(usize, i64)>,
+    answer: wire::Result<Vec<Produced>>,
+}
+
+impl Producing {
+    pub(super) fn new(partitions: usize) -> Self {
+        Self { ready: Queues::new(partitions), ways: HashMap::new() }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.ready.clear();
+    }
+
+    /// When a request that only waits to be a wide one may go.
+    pub(super) fn wakes_at(&self) -> Option<Instant> {
+        let waits = |(way, under_way): (&Way, &UnderWay)| {
+            let waits = self.ready.len(*way) > 0 && (BRIDGING..MOST_UNDER_WAY).contains(&under_way.requests);
+            waits.then_some(under_way.last_sent + PIPELINE_PAUSE)
+        };
+        self.ways.iter().filter_map(waits).min()
+    }
+
+    fn may_send(&self, way: Way, now: Instant) -> bool {
+        self.ways.get(&way).is_none_or(|under_way| {
+            under_way.requests < BRIDGING
+                || (under_way.requests < MOST_UNDER_WAY && now.duration_since(under_way.last_sent) >= PIPELINE_PAUSE)
+        })
+    }
+
+    fn sent(&mut self, way: Way, now: Instant) {
+        let under_way = self.ways.entry(way).or_insert(UnderWay { requests: 0, last_sent: now });
+        under_way.requests += 1;
+        under_way.last_sent = now;
+    }
+}
+
+impl Task {
+    pub(super) fn queue_for_produce(&mut self, index: usize, now: Instant) {
+        let partition = &self.partitions[index];
+        if self.producing.ready.contains(index) || !self.may_produce(index, now) {
+            return;
+        }
+        let lane = if partition.goes_apart() { ProduceLane::Apart } else { ProduceLane::Shared };
+        match self.target.cluster.leader(&partition.target) {
+            Some(leader) => self.producing.ready.push((leader.broker, lane), index, false),
+            None => self.target.leaderless(&partition.target, &self.name),
+        }
+    }
+
+    fn may_produce(&self, index: usize, now: Instant) -> bool {
+        let partition = &self.partitions[index];
+        partition.has_batch(now, self.fresh_after) && (!self.draining || partition.is_resending())
+    }
+
+    pub(super) fn dispatch_produce(&mut self, now: Instant) {
+        for way in self.producing.ready.keys() {
+            while self.producing.ready.len(way) > 0 && self.producing.may_send(way, now) {
+                self.send_produce(way, now);
+            }
+        }
+    }
+
+    /// One request: a batch of each partition that waits, as far as there is room.
+    fn send_produce(&mut self, way: Way, now: Instant) {
+        let (mut indices, mut batches, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for _ in 0..self.producing.ready.len(way) {
+            if bytes >= PRODUCE_BYTES {
+                break;
+            }
+            let Some(index) = self.producing.ready.pop(way) else { break };
+            if self.asking.contains(&index) || !self.may_produce(index, now) {
+                continue;
+            }
+            if let Some((base, mut batch)) = self.partitions[index].next_batch(now, self.fresh_after) {
+                bytes += batch.header.len() + batch.payload.len();
+                batch.tag = indices.len();
+                indices.push((index, base));
+                batches.push(batch);
+            }
+        }
+        for (index, _) in &indices {
+            self.queue_for_produce(*index, now);
+        }
+        if batches.is_empty() {
+            return;
+        }
+        self.producing.sent(way, now);
+        let cluster = self.target.cluster.clone();
+        self.work.push(Box::pin(async move {
+            let answer = cluster.produce_on(way.0, way.1, &batches, ACKS_WAIT).await;
+            Done::Produced(Sent { way, batches: indices, answer })
+        }));
+    }
+
+    pub(super) fn produced(&mut self, sent: Sent, now: Instant) {
+        let Sent { way, mut batches, answer } = sent;
+        if let Some(under_way) = self.producing.ways.get_mut(&way) {
+            under_way.requests -= 1;
+        }
+        let what = || format!("Produce to broker {}", way.0);
+        match answer {
+            Ok(parts) => {
+                self.target.worked(what, &self.name);
+                for part in parts {
+                    let Some((index, base)) = batches.get_mut(part.tag).filter(|(index, _)| *index != usize::MAX)
+                    else {
+                        continue;
+                    };
+                    let (index, base) = (std::mem::replace(index, usize::MAX), *base);
+                    self.produced_one(index, base, &part, now);
+                    self.reconsider(index, now);
+                }
+            }
+            Err(cause) => {
+                self.target.failed(what(), &cause.to_string(), &self.name);
+                self.target.refresh_wanted = true;
+            }
+        }
+        // Without an answer, or left out of it: nothing is known of them.
+        for (index, base) in batches.into_iter().filter(|(index, _)| *index != usize::MAX) {
+            self.partitions[index].unanswered(base, now);
+            self.reconsider(index, now);
+        }
+    }
+
+    fn produced_one(&mut self, index: usize, base: i64, part: &Produced, now: Instant) {
+        let error = ResponseError::try_from_code(part.error);
+        // An answer to a resend may say that the batch is there already.
+        if matches!(error, None | Some(ResponseError::DuplicateSequenceNumber)) {
+            self.target.worked(|| format!("Produce to {}", self.partitions[index].target), &self.name);
+            if let Some(last) = self.partitions[index].acknowledged(base, now) {
+                self.acknowledged[index].store(last, Ordering::Release);
+            }
+            return;
+        }
+        let alias = self.target.cluster.alias().to_owned();
+        let verdict = self.partitions[index].produce_refused(&alias, base, part.error, part.message.as_deref(), now);
+        match verdict {
+            Verdict::Wait => {
+                let what = format!("Produce to {}", self.partitions[index].target);
+                self.target.failed(what, &wire::code_name(part.error), &self.name);
+            }
+            Verdict::LookUp => self.look_up_producer(index),
+            Verdict::Refresh | Verdict::Stop => {}
+        }
+        self.act_on(verdict, Side::Target, index);
+    }
+}

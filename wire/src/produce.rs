@@ -1,0 +1,159 @@
+//! Produce: raw batches to the broker that leads their partitions, with acks=all.
+
+use std::{collections::HashMap, time::Duration};
+
+use bytes::{Buf as _, Bytes};
+use kafka_protocol::{
+    messages::{ProduceResponse, ResponseHeader},
+    protocol::{Decodable, HeaderVersion},
+};
+use tokio::time::Instant;
+
+use crate::{
+    batch::HEADER_LEN,
+    call::PRODUCE,
+    cluster::{Cluster, Lane},
+    error::Result,
+    produce_frame::{ProduceBatch as FramedBatch, encode_produce},
+    types::TopicPartition,
+};
+
+/// The leader answers once all in-sync replicas have the batch.
+const ACKS_ALL: i16 = -1;
+/// Beyond the time for the followers: what the answer itself may take.
+const ANSWER_MARGIN: Duration = Duration::from_secs(3);
+
+/// One batch of a Produce request: its 61 header bytes apart from its untouched payload.
+#[derive(Debug, Clone)]
+pub struct ProduceBatch {
+    /// Where it goes.
+    pub partition: TopicPartition,
+    /// The caller's number for it, told again in the answer.
+    pub tag: usize,
+    /// The rewritten header.
+    pub header: [u8; HEADER_LEN],
+    /// The records, as the source stored them.
+    pub payload: Bytes,
+}
+
+/// One partition's part of a Produce answer.
+#[derive(Debug, Clone)]
+pub struct Produced {
+    /// The caller's number, as in [`ProduceBatch::tag`].
+    pub tag: usize,
+    /// Kafka's error code, 0 for none.
+    pub error: i16,
+    /// The broker's own words, where it has some; those about single records (KIP-467) follow.
+    pub message: Option<String>,
+    /// Offset of the batch's first record in this cluster.
+    pub base_offset: i64,
+}
+
+/// Which of a broker's two Produce connections: a broker answers one request of a connection at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProduceLane {
+    /// What goes well.
+    Shared,
+    /// Partitions whose followers are slow, so that nothing waits behind them.
+    Apart,
+}
+
+impl ProduceLane {
+    fn lane(self) -> Lane {
+        match self {
+            Self::Shared => Lane::Produce,
+            Self::Apart => Lane::ProduceApart,
+        }
+    }
+}
+
+impl Cluster {
+    /// Appends batches, at most one a partition, through the broker that leads them, with acks=all. The broker waits up to `acks_wait` for
+    /// its followers. Answers tell errors per partition; of a batch that the answer leaves out nobody knows whether it was appended.
+    ///
+    /// # Errors
+    /// When the broker could not be asked or did not answer: then nobody knows whether the batches were appended.
+    pub async fn produce_on(
+        &self,
+        broker: i32,
+        lane: ProduceLane,
+        batches: &[ProduceBatch],
+        acks_wait: Duration,
+    ) -> Result<Vec<Produced>> {
+        let (api, key, spoken) = PRODUCE;
+        let connection = self.connection(broker, lane.lane()).await?;
+        let version = connection.version(api, key, spoken)?;
+        let parts: Vec<FramedBatch<'_>> = batches
+            .iter()
+            .map(|b| FramedBatch {
+                topic: &b.partition.topic,
+                topic_id: 0,
+                partition: b.partition.partition,
+                header: b.header,
+                payload: b.payload.clone(),
+            })
+            .collect();
+        let patience = connection.request_timeout().max(acks_wait + ANSWER_MARGIN);
+        let correlation = connection.next_correlation();
+        let broker_patience = i32::try_from(acks_wait.as_millis()).unwrap_or(i32::MAX);
+        let frame = encode_produce(version, correlation, connection.client_id(), ACKS_ALL, broker_patience, &parts)
+            .map_err(|cause| connection.malformed(api, cause.to_string()))?;
+        let mut body = connection.exchange(api, correlation, frame, patience, None).await?;
+        let answer = ResponseHeader::decode(&mut body, ProduceResponse::header_version(version))
+            .and_then(|_| ProduceResponse::decode(&mut body, version))
+            .map_err(|cause| {
+                connection.close("a Produce response could not be read");
+                connection.malformed(api, cause.to_string())
+            })?;
+        debug_assert!(!body.has_remaining(), "a Produce response has bytes left");
+        connection.honour_throttle(answer.throttle_time_ms);
+        let endpoints = answer.node_endpoints.iter();
+        self.hint_brokers(endpoints.map(|node| (node.node_id.0, node.host.as_str(), node.port)));
+        let by_name: HashMap<(&str, i32), &ProduceBatch> =
+            batches.iter().map(|b| ((b.partition.topic.as_str(), b.partition.partition), b)).collect();
+        let mut produced = Vec::with_capacity(batches.len());
+        for topic in answer.responses {
+            for part in topic.partition_responses {
+                let Some(sent) = by_name.get(&(topic.name.as_str(), part.index)) else { continue };
+                if part.error_code != 0 {
+                    self.hint_leader(
+                        &sent.partition,
+                        part.current_leader.leader_id.0,
+                        part.current_leader.leader_epoch,
+                    );
+                }
+                let single = part.record_errors.iter().map(|r| {
+                    let why = r.batch_index_error_message.as_deref().unwrap_or("refused");
+                    format!("record {}: {why}", r.batch_index)
+                });
+                let words: Vec<String> =
+                    part.error_message.iter().map(|m| m.to_string()).chain(single.take(3)).collect();
+                produced.push(Produced {
+                    tag: sent.tag,
+                    error: part.error_code,
+                    message: if words.is_empty() { None } else { Some(words.join("; ")) },
+                    base_offset: part.base_offset,
+                });
+            }
+        }
+        Ok(produced)
+    }
+
+    /// Until when a broker's quota wants silence on a lane (KIP-219). What is sent before waits it out.
+    #[must_use]
+    pub fn produce_muted_until(&self, broker: i32, lane: ProduceLane) -> Option<std::time::Instant> {
+        self.muted_until(broker, lane.lane()).map(Instant::into_std)
+    }
+
+    /// The old way in, until callers have moved.
+    ///
+    /// # Errors
+    /// As [`Cluster::produce_on`].
+    pub async fn produce(&self, broker: i32, batches: &[ProduceBatch]) -> Result<Vec<(TopicPartition, Produced)>> {
+        let tagged: Vec<ProduceBatch> =
+            batches.iter().cloned().enumerate().map(|(tag, b)| ProduceBatch { tag, ..b }).collect();
+        let wait = self.request_timeout() * 9 / 10;
+        let produced = self.produce_on(broker, ProduceLane::Shared, &tagged, wait).await?;
+        Ok(produced.into_iter().map(|p| (batches[p.tag].partition.clone(), p)).collect())
+    }
+}
