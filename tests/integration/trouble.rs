@@ -1,5 +1,15 @@
 //! Brokers that die and wires that lie: nothing is lost, doubled or reordered by it.
 
+mod cuts;
+mod distance;
+mod frozen;
+mod in_sync;
+mod leaders;
+mod quota;
+mod restarts;
+mod scale;
+mod story;
+
 use std::time::Duration;
 
 use ::testkit::{
@@ -10,7 +20,7 @@ use ::testkit::{
     read_all, unique, wait_until,
 };
 use ::wire::{ClusterConfig, TopicPartition};
-use kmirror::flow::{Flow, FlowPartition, FlowSpec, Start};
+use kmirror::flow::{FetchSettings, Flow, FlowPartition, FlowSpec, Limits, RateCap, Start};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -33,6 +43,9 @@ fn flow(source: &str, target: &str, topic: &str, partitions: i32) -> Flow {
         source: cluster("a", source),
         target: cluster("b", target),
         partitions: (0..partitions).map(partition).collect(),
+        fetch: FetchSettings::default(),
+        limits: Limits::default(),
+        rate: RateCap::default(),
     })
 }
 
