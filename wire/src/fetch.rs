@@ -206,18 +206,6 @@ impl Cluster {
         }
         fetched
     }
-
-    /// The old way in, until callers have moved.
-    ///
-    /// # Errors
-    /// As [`Cluster::fetch_once`].
-    pub async fn fetch(&self, broker: i32, fetch: &Fetch) -> Result<Vec<(TopicPartition, FetchedPartition)>> {
-        let tagged: Vec<FetchPartition> =
-            fetch.partitions.iter().cloned().enumerate().map(|(tag, p)| FetchPartition { tag, ..p }).collect();
-        let limits = FetchLimits { max_wait: fetch.max_wait, min_bytes: fetch.min_bytes, max_bytes: fetch.max_bytes };
-        let fetched = self.fetch_plain(broker, FetchLane::Follow, &tagged, &limits, None).await?;
-        Ok(fetched.into_iter().map(|f| (tagged[f.tag].partition.clone(), f)).collect())
-    }
 }
 
 fn request(round: &mut Round, limits: &FetchLimits, rack: Option<&str>) -> FetchRequest {
@@ -231,17 +219,4 @@ fn request(round: &mut Round, limits: &FetchLimits, rack: Option<&str>) -> Fetch
         .with_topics(mem::take(&mut round.topics))
         .with_forgotten_topics_data(mem::take(&mut round.forgotten))
         .with_rack_id(StrBytes::from_string(rack.unwrap_or_default().to_owned()))
-}
-
-/// The old way in, until callers have moved: [`FetchLimits`] with the partitions.
-#[derive(Debug, Clone)]
-pub struct Fetch {
-    /// As in [`FetchLimits`].
-    pub max_wait: Duration,
-    /// As in [`FetchLimits`].
-    pub min_bytes: i32,
-    /// As in [`FetchLimits`].
-    pub max_bytes: i32,
-    /// Partitions led by that broker; filled in this order until `max_bytes` is reached.
-    pub partitions: Vec<FetchPartition>,
 }

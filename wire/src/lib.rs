@@ -28,7 +28,7 @@ pub use batch::{
 pub use cluster::{Cluster, ClusterConfig};
 pub use data::{ActiveProducer, EpochEnd, ProducerId};
 pub use error::{Error, Recovery, Result, code_name, recovery_of};
-pub use fetch::{Fetch, FetchLane, FetchLimits, FetchPartition, FetchSession, FetchedPartition};
+pub use fetch::{FetchLane, FetchLimits, FetchPartition, FetchSession, FetchedPartition};
 pub use kafka_protocol::ResponseError;
 pub use memory::{Budget, Reservation};
 pub use metadata::Leader;

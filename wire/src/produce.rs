@@ -7,7 +7,6 @@ use kafka_protocol::{
     messages::{ProduceResponse, ResponseHeader},
     protocol::{Decodable, HeaderVersion},
 };
-use tokio::time::Instant;
 
 use crate::{
     batch::HEADER_LEN,
@@ -137,23 +136,5 @@ impl Cluster {
             }
         }
         Ok(produced)
-    }
-
-    /// Until when a broker's quota wants silence on a lane (KIP-219). What is sent before waits it out.
-    #[must_use]
-    pub fn produce_muted_until(&self, broker: i32, lane: ProduceLane) -> Option<std::time::Instant> {
-        self.muted_until(broker, lane.lane()).map(Instant::into_std)
-    }
-
-    /// The old way in, until callers have moved.
-    ///
-    /// # Errors
-    /// As [`Cluster::produce_on`].
-    pub async fn produce(&self, broker: i32, batches: &[ProduceBatch]) -> Result<Vec<(TopicPartition, Produced)>> {
-        let tagged: Vec<ProduceBatch> =
-            batches.iter().cloned().enumerate().map(|(tag, b)| ProduceBatch { tag, ..b }).collect();
-        let wait = self.request_timeout() * 9 / 10;
-        let produced = self.produce_on(broker, ProduceLane::Shared, &tagged, wait).await?;
-        Ok(produced.into_iter().map(|p| (batches[p.tag].partition.clone(), p)).collect())
     }
 }
