@@ -56,6 +56,8 @@ struct Broker {
     /// Absent while its round is under way.
     session: Option<FetchSession>,
     catching_up: bool,
+    /// The last catch-up request brought nothing.
+    caught_up: bool,
     follow_ask: usize,
     catch_up_ask: usize,
     backoff: Backoff,
@@ -67,6 +69,7 @@ impl Broker {
         Self {
             session: Some(FetchSession::new()),
             catching_up: false,
+            caught_up: false,
             follow_ask: FIRST_ASK,
             catch_up_ask: FIRST_ASK,
             backoff: Backoff::for_requests(),
@@ -174,7 +177,10 @@ impl Task {
             }
             broker.not_before = None;
             if broker.session.as_ref().is_some_and(|session| hungry || !session.is_empty()) {
-                self.follow(id, now);
+                // Those that have caught up join this round, or they would be asked for beside it for ever.
+                if !(broker.catching_up && broker.caught_up) {
+                    self.follow(id, now);
+                }
             } else if hungry && broker.session.is_none() && !broker.catching_up {
                 self.catch_up(id, now);
             }
@@ -331,7 +337,10 @@ impl Task {
             broker.backoff.reset();
             let ask = if session.is_some() { &mut broker.follow_ask } else { &mut broker.catch_up_ask };
             *ask = Fetching::asks_more(reserved, came, most).max(LEAST_ASK);
-            broker.catching_up &= session.is_some();
+            if session.is_none() {
+                broker.catching_up = false;
+                broker.caught_up = came == 0;
+            }
         }
         let place = if session.is_some() { Place::Follow(id) } else { Place::CatchUp };
         let mut answered = Vec::with_capacity(parts.len());
