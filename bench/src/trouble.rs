@@ -6,7 +6,7 @@ use serde_json::Value;
 use testkit::{
     Bulk, Cluster, EndOffsets, Jvm,
     anyhow::{Context, Result, ensure},
-    bulk_produce, create_topic, leaders, set_topic_configs, steady_produce, wait_until,
+    bulk_produce, create_topic, placements, set_topic_configs, steady_produce, wait_until,
 };
 
 use crate::{
@@ -178,11 +178,15 @@ async fn frozen(choices: &Choices) -> Result<Frozen> {
     let address = target.bootstrap();
     let (frozen, others) = address.split_once(',').context("three brokers")?;
     let frozen_id = i32::try_from(target.broker_ids()[0])?;
-    ensure!(!frozen.is_empty() && leaders(others, "frozen.steady").await?.contains(&frozen_id), "it leads nothing");
+    let leaders = async || {
+        let placed = placements(others, "frozen.steady").await?;
+        testkit::anyhow::Ok(placed.iter().map(|placed| placed.leader).collect::<Vec<_>>())
+    };
+    ensure!(!frozen.is_empty() && leaders().await?.contains(&frozen_id), "it leads nothing");
     target.sigstop(target.broker_ids()[0])?;
     let began = Instant::now();
     wait_until("new leaders", DEADLINE, async || {
-        let leaders = leaders(others, "frozen.steady").await?;
+        let leaders = leaders().await?;
         ensure!(!leaders.contains(&frozen_id) && !leaders.contains(&-1), "{leaders:?}");
         Ok(())
     })

@@ -17,8 +17,8 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 pub use admin::{
-    Placement, create_partitions, create_topic, create_topics, delete_records, delete_topic, delete_topics, leaders,
-    placements, set_topic_configs, topic_configs, wait_for_topic,
+    Placement, create_partitions, create_topic, create_topics, delete_records, delete_topic, delete_topics, placements,
+    set_topic_configs, topic_configs, wait_for_topic,
 };
 pub use bulk::{Bulk, Produced, bulk_produce, bulk_produce_over};
 pub use ends::EndOffsets;

@@ -143,17 +143,6 @@ fn led_partitions(address: &str, topic: &str) -> Result<(usize, Option<RDKafkaRe
     Ok((seen.partitions().iter().filter(|p| p.leader() >= 0).count(), seen.error()))
 }
 
-/// The leader of each partition of a topic by the word of the first broker that answers, −1 where there is none.
-pub async fn leaders(bootstrap: &str, topic: &str) -> Result<Vec<i32>> {
-    let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
-    blocking(move || {
-        let metadata = consumer(&config(&bootstrap))?.fetch_metadata(Some(&topic), REQUEST_DEADLINE)?;
-        let seen = metadata.topics().first().context("no answer for the topic")?;
-        Ok(seen.partitions().iter().map(|p| p.leader()).collect())
-    })
-    .await
-}
-
 /// Raises a topic's partition count to `total` and waits until all have leaders.
 pub async fn create_partitions(bootstrap: &str, topic: &str, total: i32) -> Result<()> {
     let new = NewPartitions::new(topic, usize::try_from(total)?);

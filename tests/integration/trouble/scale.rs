@@ -6,7 +6,7 @@ mod full {
     use ::testkit::{
         Cluster, Codec, Jvm, Record,
         anyhow::{Context, Result, anyhow, ensure},
-        create_topics, end_offsets, produce, unique, wait_for_topic,
+        create_topics, end_offsets, produce, unique,
     };
     use ::wire::ClusterConfig;
 
@@ -24,14 +24,9 @@ mod full {
         Cluster::builder().name(name).jvm(Jvm::quick(1_536)).start().await
     }
 
-    /// Makes `count` topics, 50 in a request, and waits until the broker tells of the last: it hears of them in order.
     async fn topics(cluster: &Cluster, prefix: &str, count: usize, partitions: i32) -> Result<Vec<String>> {
         let names: Vec<_> = (0..count).map(|n| format!("{prefix}-{n}")).collect();
-        for some in names.chunks(50) {
-            create_topics(&cluster.bootstrap(), some, partitions).await?;
-            let last = some.last().context("a chunk is empty")?;
-            wait_for_topic(&cluster.bootstrap(), last, partitions).await?;
-        }
+        create_topics(&cluster.bootstrap(), &names, partitions).await?;
         Ok(names)
     }
 
