@@ -1,6 +1,6 @@
 //! The data plane: fetch → plan → rewrite → produce → acknowledge.
 //!
-//! A [`Flow`] owns the source partitions of one task. A batch that needs no change inside is never decompressed: its 61 header bytes are
+//! A [`Flow`] owns the source partitions of one task; the flows of a connector run in one [`Engine`]. A batch that needs no change inside is never decompressed: its 61 header bytes are
 //! rewritten and its payload moves as it came. `partition` decides, `task` acts.
 
 mod error;
@@ -12,15 +12,19 @@ mod task;
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
 use wire::{Cluster, TopicPartition};
 
+use self::task::{Joining, Order, Task};
 pub use error::Stopped;
 pub use limits::{DEFAULT_BUDGET_BYTES, Limits, RateCap};
 
@@ -104,29 +108,72 @@ pub struct FlowStatus {
     pub stopped: BTreeMap<TopicPartition, String>,
 }
 
-/// A running flow. Dropping it stops it at once; [`Flow::drain`] stops it in order.
-#[derive(Debug)]
-pub struct Flow {
-    partitions: Vec<TopicPartition>,
-    acknowledged: Arc<[AtomicI64]>,
-    status: watch::Receiver<FlowStatus>,
-    drain: watch::Sender<Option<Duration>>,
-    task: JoinHandle<()>,
+/// What runs flows. Those of one engine share connections, requests and the memory of brokers' troubles, so they must read the same cluster
+/// and write the same cluster in the same way: the flow that starts first gives its client ids, fetch settings and limits to all. Clones are
+/// the same.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    name: Arc<str>,
+    /// The task that runs the flows, once there was one.
+    orders: Arc<Mutex<Option<Orders>>>,
 }
 
-impl Flow {
+type Orders = mpsc::UnboundedSender<Order>;
+
+impl Engine {
+    /// An engine without flows; `name` is the connector's, for logs.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self { name: name.into(), orders: Arc::default() }
+    }
+
     /// Starts to copy. Trouble with the clusters is retried without end and told in the log; what can't be retried stops a partition and
     /// is told by [`Flow::status`].
     #[must_use]
-    pub fn start(spec: FlowSpec) -> Self {
+    pub fn start(&self, spec: FlowSpec) -> Flow {
+        /// Numbers flows.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let partitions: Vec<TopicPartition> = spec.partitions.iter().map(|p| p.source.clone()).collect();
         let acknowledged: Arc<[AtomicI64]> = partitions.iter().map(|_| AtomicI64::new(NOTHING_ACKNOWLEDGED)).collect();
         let (status_sender, status) = watch::channel(FlowStatus::default());
-        let (drain, draining) = watch::channel(None);
-        let task = task::Task::new(spec, Arc::clone(&acknowledged), status_sender);
-        Self { partitions, acknowledged, status, drain, task: tokio::spawn(task.run(draining)) }
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let orders = self.orders_to_a_task(&spec);
+        let joining = Joining {
+            id,
+            name: spec.name,
+            partitions: spec.partitions,
+            acknowledged: Arc::clone(&acknowledged),
+            status: status_sender,
+        };
+        // A task ends only when nobody can send to it any more.
+        let _ = orders.send(Order::Join(Box::new(joining)));
+        Flow { id, partitions, acknowledged, status, orders }
     }
 
+    fn orders_to_a_task(&self, spec: &FlowSpec) -> Orders {
+        let mut running = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(orders) = running.as_ref().filter(|orders| !orders.is_closed()) {
+            return orders.clone();
+        }
+        // Three orders in a flow's life, and who drops it can't wait.
+        #[expect(clippy::disallowed_methods, reason = "no more orders than tasks are started")]
+        let (orders, taken) = mpsc::unbounded_channel();
+        tokio::spawn(Task::new(self.name.to_string(), spec).run(taken));
+        running.insert(orders).clone()
+    }
+}
+
+/// A running flow. Dropping it stops it at once; [`Flow::drain`] stops it in order.
+#[derive(Debug)]
+pub struct Flow {
+    id: u64,
+    partitions: Vec<TopicPartition>,
+    acknowledged: Arc<[AtomicI64]>,
+    status: watch::Receiver<FlowStatus>,
+    orders: Orders,
+}
+
+impl Flow {
     /// Per source partition the last source offset that the target acknowledged; absent where there is none in this life
     /// of the flow. A partition that began at [`Start::Latest`] stands before its first record from the start, so that
     /// the next start goes on there.
@@ -144,16 +191,18 @@ impl Flow {
     }
 
     /// Stops fetching, waits at most `within` for answers to what was sent, and returns the positions.
-    pub async fn drain(mut self, within: Duration) -> BTreeMap<TopicPartition, i64> {
-        // The task may have ended already; then there is nothing to wait for.
-        let _ = self.drain.send(Some(within));
-        let _ = (&mut self.task).await;
+    pub async fn drain(self, within: Duration) -> BTreeMap<TopicPartition, i64> {
+        let (drained, all) = oneshot::channel();
+        let _ = self.orders.send(Order::Drain(self.id, drained));
+        // What has no answer by then is copied again; the task says so.
+        let _ = timeout(within, all).await;
         self.positions()
     }
 }
 
 impl Drop for Flow {
     fn drop(&mut self) {
-        self.task.abort();
+        // Without a task there is nothing to stop.
+        let _ = self.orders.send(Order::Leave(self.id));
     }
 }

@@ -1,4 +1,5 @@
-//! The shell of a flow: one task that sends requests, hands their answers to the partitions, and asks them what to send next.
+//! The shell of flows: one task that sends requests, hands their answers to the partitions, and asks them what to send next. The flows of
+//! a connector share it, and with it connections, requests and memory of brokers' troubles.
 //!
 //! Nothing here looks at all partitions at every turn: after each event the partitions it concerned say what they wait for
 //! ([`Task::reconsider`]) and queue for it, so that ten thousand idle ones cost nothing.
@@ -6,30 +7,30 @@
 mod answers;
 mod end;
 mod fetching;
+mod members;
 mod prepare;
 mod producing;
 mod queues;
 
 use std::{
-    collections::{BTreeSet, HashSet},
-    sync::{Arc, atomic::AtomicI64},
+    collections::{BTreeSet, HashMap, HashSet},
     time::{Duration, Instant, SystemTime},
 };
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use tokio::{
-    sync::watch,
-    time::{sleep_until, timeout},
-};
+use tokio::{sync::mpsc, time::sleep_until};
 use wire::{ProducerId, TopicMetadata, TopicPartition};
+
+pub(crate) use self::members::{Joining, Order};
 
 use self::{
     end::End,
     fetching::{Fetched, Fetching},
+    members::{Member, Seat, Stay},
     prepare::prepare,
     producing::{Producing, Sent},
 };
-use super::{FetchSettings, FlowSpec, FlowStatus, Limits, RateCap, Start, partition::Partition};
+use super::{FetchSettings, FlowSpec, Limits, RateCap, Start, partition::Partition};
 
 /// Kafka's `metadata.max.age.ms`.
 const METADATA_AGE: Duration = Duration::from_secs(300);
@@ -66,12 +67,16 @@ pub(crate) struct Task {
     source: End,
     target: End,
     partitions: Vec<Partition>,
-    starts: Vec<Start>,
+    /// Whose each partition is.
+    seats: Vec<Seat>,
+    /// Places of partitions that are nobody's any more.
+    left: Vec<usize>,
+    members: HashMap<u64, Member>,
+    /// Those that fetch no more.
+    draining: Vec<u64>,
     limits: Limits,
     rate: RateCap,
     settings: FetchSettings,
-    acknowledged: Arc<[AtomicI64]>,
-    status: watch::Sender<FlowStatus>,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     fetching: Fetching,
     producing: Producing,
@@ -89,72 +94,57 @@ pub(crate) struct Task {
     sweeps_left: u32,
     /// Newer records than this, ms since the epoch, keep their producer in the brokers' memory.
     fresh_after: i64,
-    draining: bool,
 }
 
 impl Task {
-    pub(crate) fn new(spec: FlowSpec, acknowledged: Arc<[AtomicI64]>, status: watch::Sender<FlowStatus>) -> Self {
-        let topics = |of: fn(&super::FlowPartition) -> &TopicPartition| {
-            spec.partitions.iter().map(|p| of(p).topic.clone()).collect::<Vec<_>>()
-        };
-        let source = spec.source.with_own_connections(spec.consumer_client_id);
-        let target = spec.target.with_own_connections(spec.producer_client_id);
+    /// A task without flows. Their connections, limits and ways of fetching are those of `first`, which is to join.
+    pub(crate) fn new(name: String, first: &FlowSpec) -> Self {
+        let source = first.source.with_own_connections(&first.consumer_client_id);
+        let target = first.target.with_own_connections(&first.producer_client_id);
         let now = Instant::now();
-        let count = spec.partitions.len();
         Self {
-            source: End::new(source, topics(|p| &p.source)),
-            target: End::new(target, topics(|p| &p.target)),
-            starts: spec.partitions.iter().map(|p| p.start).collect(),
-            partitions: spec.partitions.into_iter().map(|p| Partition::new(p.source, p.target)).collect(),
-            name: spec.name,
-            fetching: Fetching::new(count, &spec.limits),
-            limits: spec.limits,
-            rate: spec.rate,
-            settings: spec.fetch,
-            acknowledged,
-            status,
+            name,
+            source: End::new(source),
+            target: End::new(target),
+            partitions: Vec::new(),
+            seats: Vec::new(),
+            left: Vec::new(),
+            members: HashMap::new(),
+            draining: Vec::new(),
+            fetching: Fetching::new(&first.limits),
+            limits: first.limits.clone(),
+            rate: first.rate.clone(),
+            settings: first.fetch,
             work: FuturesUnordered::new(),
-            producing: Producing::new(count),
-            unprepared: (0..count).collect(),
+            producing: Producing::new(),
+            unprepared: BTreeSet::new(),
             preparing: false,
             prepare_not_before: now,
             asking: HashSet::new(),
-            holding: vec![false; count],
+            holding: Vec::new(),
             holding_count: 0,
             timers: BTreeSet::new(),
             swept_at: now,
             sweeps_left: 0,
             fresh_after: i64::MAX,
-            draining: false,
         }
     }
 
-    /// Runs until `drain` carries a time to drain within and what was sent is resolved, or that time is over.
-    pub(crate) async fn run(mut self, mut drain: watch::Receiver<Option<Duration>>) {
-        tracing::info!(flow = self.name, partitions = self.partitions.len(), "copying starts");
-        let within = loop {
+    /// Runs until nobody is left who could give an order.
+    pub(crate) async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
+        loop {
             tokio::select! {
                 () = self.step() => {}
-                asked = drain.wait_for(Option::is_some) => break asked.ok().and_then(|d| *d).unwrap_or_default(),
+                order = orders.recv() => match order {
+                    Some(order) => self.obey(order),
+                    None => return,
+                },
             }
-        };
-        self.draining = true;
-        let resolved = timeout(within, async {
-            while self.partitions.iter().any(Partition::is_unresolved) {
-                self.step().await;
+            // Flows that start together are asked for together.
+            while let Ok(order) = orders.try_recv() {
+                self.obey(order);
             }
-        })
-        .await
-        .is_ok();
-        let unresolved = self.partitions.iter().filter(|p| p.is_unresolved()).count();
-        if resolved {
-            tracing::info!(flow = self.name, "drained");
-        } else {
-            tracing::warn!(
-                flow = self.name,
-                unresolved,
-                "batches are left without an answer; they will be copied again"
-            );
+            self.let_go();
         }
     }
 
@@ -177,11 +167,8 @@ impl Task {
         let sweep = (self.holding_count > 0 || self.sweeps_left > 0).then_some(self.swept_at + SWEEP);
         let memory = self.fetching.short_of_memory.then_some(now + SHORT_OF_MEMORY);
         let timer = self.timers.first().map(|(at, _)| *at);
-        let (mut prepare, mut fetch) = (None, None);
-        if !self.draining {
-            prepare = (!self.unprepared.is_empty() && !self.preparing).then_some(self.prepare_not_before);
-            fetch = self.fetching.wakes_at();
-        }
+        let prepare = (!self.unprepared.is_empty() && !self.preparing).then_some(self.prepare_not_before);
+        let fetch = self.fetching.wakes_at();
         let others = [sweep, memory, prepare, fetch, timer, self.producing.wakes_at()];
         others.into_iter().flatten().chain(refresh).min().unwrap_or(now + METADATA_AGE)
     }
@@ -203,10 +190,8 @@ impl Task {
         for side in [Side::Source, Side::Target] {
             self.dispatch_refresh(side, now);
         }
-        if !self.draining {
-            self.dispatch_prepare(now);
-            self.dispatch_fetch(now);
-        }
+        self.dispatch_prepare(now);
+        self.dispatch_fetch(now);
         self.dispatch_produce(now);
     }
 
@@ -234,10 +219,13 @@ impl Task {
         if self.preparing || self.unprepared.is_empty() || now < self.prepare_not_before {
             return;
         }
-        let partitions = &self.partitions;
-        self.unprepared.retain(|index| !partitions[*index].is_prepared() && partitions[*index].stopped().is_none());
+        let (partitions, seats) = (&self.partitions, &self.seats);
+        self.unprepared.retain(|index| {
+            let partition = &partitions[*index];
+            seats[*index].stay == Stay::Copied && !partition.is_prepared() && partition.stopped().is_none()
+        });
         let missing: Vec<(usize, TopicPartition, Start)> =
-            self.unprepared.iter().map(|i| (*i, partitions[*i].source.clone(), self.starts[*i])).collect();
+            self.unprepared.iter().map(|i| (*i, partitions[*i].source.clone(), seats[*i].start)).collect();
         if missing.is_empty() {
             return;
         }

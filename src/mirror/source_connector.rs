@@ -156,6 +156,12 @@ impl SourceConnector {
         &self.failures
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
     /// How many source topics should be mirrored, as of the last refresh; [`failures`](Self::failures) among them.
     #[must_use]
     pub fn topics(&self) -> usize {

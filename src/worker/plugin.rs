@@ -8,7 +8,7 @@ use wire::{Cluster, TopicPartition};
 
 use crate::{
     config::{ConfigErrors, Hint, Properties, SourceConnectorConfig, WorkerConfig},
-    flow::{Flow, FlowStatus, Limits},
+    flow::{Engine, Flow, FlowStatus, Limits},
     mirror::{self, SourceCheck, SourceConnector},
 };
 
@@ -101,8 +101,8 @@ pub(super) struct MirrorSource {
     pub(super) limits: Limits,
 }
 
-/// A connector with what it shares with the others of its worker.
-struct Limited(SourceConnector, Limits);
+/// A connector with what runs its tasks, and what it shares with the others of its worker.
+struct Limited(SourceConnector, Engine, Limits);
 
 impl Plugin for MirrorSource {
     fn open(&self, config: &Properties) -> Result<Opened, ConfigErrors> {
@@ -116,7 +116,8 @@ impl Plugin for MirrorSource {
             source_name: format!("cluster {} at {}", config.source_alias, config.source_bootstrap.join(",")),
             connect: Box::pin(async move {
                 let connector = SourceConnector::connect(config, &cluster).await.map_err(|error| causes(&error))?;
-                Ok(Box::new(Limited(connector, limits)) as Box<dyn Connector>)
+                let engine = Engine::new(connector.name());
+                Ok(Box::new(Limited(connector, engine, limits)) as Box<dyn Connector>)
             }),
         })
     }
@@ -164,7 +165,7 @@ impl Connector for Limited {
         partitions: &[TopicPartition],
         positions: &BTreeMap<TopicPartition, i64>,
     ) -> Box<dyn Task> {
-        Box::new(Flow::start(self.0.flow_spec(task, partitions, positions, &self.1)))
+        Box::new(self.1.start(self.0.flow_spec(task, partitions, positions, &self.2)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -10,7 +11,7 @@ use ::testkit::{
     wait_until,
 };
 use ::wire::{Cluster, ClusterConfig, TopicPartition};
-use kmirror::flow::{FetchSettings, Flow, FlowPartition, FlowSpec, Limits, RateCap, Start};
+use kmirror::flow::{Engine, FetchSettings, Flow, FlowPartition, FlowSpec, Limits, RateCap, Start};
 
 use crate::shared::pair;
 
@@ -21,19 +22,23 @@ fn cluster(alias: &str, bootstrap: &str) -> Cluster {
 }
 
 fn flow(source: &str, target: &str, from: &str, to: &str, partitions: i32, start: Start) -> Flow {
+    Engine::new("test").start(spec(source, target, from, to, 0..partitions, start))
+}
+
+fn spec(source: &str, target: &str, from: &str, to: &str, partitions: Range<i32>, start: Start) -> FlowSpec {
     let partition =
         |p| FlowPartition { source: TopicPartition::new(from, p), target: TopicPartition::new(to, p), start };
-    Flow::start(FlowSpec {
+    FlowSpec {
         name: "test-0".to_owned(),
         consumer_client_id: "a->b|test-0|replication-consumer".to_owned(),
         producer_client_id: "connector-producer-test-0".to_owned(),
         source: cluster("a", source),
         target: cluster("b", target),
-        partitions: (0..partitions).map(partition).collect(),
+        partitions: partitions.map(partition).collect(),
         fetch: FetchSettings::default(),
         limits: Limits::default(),
         rate: RateCap::default(),
-    })
+    }
 }
 
 /// Waits until the flow has acknowledged up to these last source offsets.
@@ -112,6 +117,48 @@ async fn a_copy_goes_on_from_a_position_or_from_the_end() -> Result<()> {
     assert_eq!(values(read_all(&pair.target, &to).await?), ["v15", "v16", "v17", "v18", "v19", "new"]);
     assert_eq!(values(read_all(&pair.target, &late).await?), ["new"]);
     Ok(())
+}
+
+/// What flows of one engine share must not be mixed up when one of them ends and comes again under load.
+#[tokio::test]
+async fn flows_of_one_engine_come_and_go() -> Result<()> {
+    let pair = pair().await?;
+    let (from, to) = (unique("engine"), unique("mirror.engine"));
+    create_topic(&pair.source, &from, 2, 1, &[]).await?;
+    create_topic(&pair.target, &to, 2, 1, &[]).await?;
+    let engine = Engine::new("test");
+    let one = |p, start| engine.start(spec(&pair.source, &pair.target, &from, &to, p..p + 1, start));
+    let lasting = one(1, Start::Earliest);
+    let single = Producing { batch_records: Some(1), ..Producing::default() };
+    let key = TopicPartition::new(&from, 0);
+    let mut next = 0;
+    for round in 0..12_i64 {
+        let coming = one(0, Start::At(next));
+        for partition in [0, 1] {
+            let records: Vec<Record> = (0..100).map(|i| Record::value(format!("{partition} {round} {i}"))).collect();
+            produce_with(&pair.source, &from, partition, &records, &single).await?;
+        }
+        // Mostly in the middle of the copy.
+        next = coming.drain(DEADLINE).await.get(&key).map_or(next, |last| last + 1);
+    }
+    let last = one(0, Start::At(next));
+    let goes_on = |flow: &Flow, p| flow.positions().get(&TopicPartition::new(&from, p)).copied() == Some(1_199);
+    wait_until("both flows to arrive", DEADLINE, || async {
+        let (a, b) = (last.positions(), lasting.positions());
+        ensure!((goes_on(&last, 0) || next == 1_200) && goes_on(&lasting, 1), "{a:?} from {next}, {b:?}");
+        Ok(())
+    })
+    .await?;
+    assert_eq!(read_all(&pair.target, &to).await?, read_all(&pair.source, &from).await?);
+    // One that is dropped takes nothing with it.
+    drop(last);
+    produce(&pair.source, &from, 1, &[Record::value("after")], Codec::None).await?;
+    wait_until("the other flow to go on", DEADLINE, || async {
+        let now = lasting.positions();
+        ensure!(now.get(&TopicPartition::new(&from, 1)) == Some(&1_200), "{now:?}");
+        Ok(())
+    })
+    .await
 }
 
 /// Until batches can be opened, a transaction stops its partition by name, and the others go on.

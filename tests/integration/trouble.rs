@@ -20,7 +20,7 @@ use ::testkit::{
     read_all, unique, wait_until,
 };
 use ::wire::{ClusterConfig, TopicPartition};
-use kmirror::flow::{FetchSettings, Flow, FlowPartition, FlowSpec, Limits, RateCap, Start};
+use kmirror::flow::{Engine, FetchSettings, Flow, FlowPartition, FlowSpec, Limits, RateCap, Start};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -36,7 +36,7 @@ fn flow(source: &str, target: &str, topic: &str, partitions: i32) -> Flow {
         target: TopicPartition::new(topic, p),
         start: Start::Earliest,
     };
-    Flow::start(FlowSpec {
+    Engine::new("test").start(FlowSpec {
         name: "trouble-0".to_owned(),
         consumer_client_id: "a->b|trouble-0|replication-consumer".to_owned(),
         producer_client_id: "connector-producer-trouble-0".to_owned(),

@@ -2,13 +2,12 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
 use wire::{ActiveProducer, OffsetSpec, ProducerId, Recovery, TopicMetadata};
 
-use super::{Done, Side, Task, end::leader_of, prepare::one_offset};
+use super::{Done, Side, Task, end::leader_of, members::Stay, prepare::one_offset};
 use crate::flow::{Start, error::Stopped, partition::Verdict};
 
 impl Task {
@@ -41,6 +40,9 @@ impl Task {
         let known: HashMap<&str, &TopicMetadata> = topics.iter().map(|t| (t.name.as_str(), t)).collect();
         let at_target = side == Side::Target;
         for index in 0..self.partitions.len() {
+            if self.seats[index].stay == Stay::Left {
+                continue;
+            }
             let partition = &mut self.partitions[index];
             let at = if at_target { partition.target.clone() } else { partition.source.clone() };
             let Some(topic) = known.get(at.topic.as_str()).filter(|_| partition.stopped().is_none()) else { continue };
@@ -74,14 +76,18 @@ impl Task {
     fn prepared(&mut self, outcomes: Vec<(usize, wire::Result<(i64, ProducerId)>)>, now: Instant) {
         self.preparing = false;
         for (index, outcome) in outcomes {
+            if self.seats[index].stay == Stay::Left {
+                self.unprepared.remove(&index);
+                continue;
+            }
             let error = match outcome {
                 Ok((position, producer)) => {
                     self.partitions[index].prepared(position, producer);
                     self.unprepared.remove(&index);
                     self.reconsider(index, now);
                     // A copy that begins at the end stands there from now on, also for the next start.
-                    if self.starts[index] == Start::Latest && position > 0 {
-                        self.acknowledged[index].store(position - 1, Ordering::Release);
+                    if self.seats[index].start == Start::Latest && position > 0 {
+                        self.store(index, position - 1);
                     }
                     continue;
                 }
@@ -123,6 +129,9 @@ impl Task {
 
     fn bounds_known(&mut self, index: usize, answer: wire::Result<(i64, i64)>, now: Instant) {
         self.asking.remove(&index);
+        if self.seats[index].stay == Stay::Left {
+            return;
+        }
         let partition = &mut self.partitions[index];
         let position = partition.position();
         match answer {
@@ -162,6 +171,9 @@ impl Task {
 
     fn producer_looked_up(&mut self, index: usize, answer: wire::Result<Option<i32>>, now: Instant) {
         self.asking.remove(&index);
+        if self.seats[index].stay == Stay::Left {
+            return;
+        }
         let alias = self.target.cluster.alias().to_owned();
         let (verdict, settled) = match answer {
             Ok(last_sequence) => self.partitions[index].looked_up(&alias, last_sequence, now),
@@ -173,18 +185,9 @@ impl Task {
             Err(_) => (Verdict::Wait, None),
         };
         if let Some(last) = settled {
-            self.acknowledged[index].store(last, Ordering::Release);
+            self.store(index, last);
         }
         self.act_on(verdict, Side::Target, index);
         self.reconsider(index, now);
-    }
-
-    fn tell_stopped(&self, index: usize) {
-        let partition = &self.partitions[index];
-        let Some(reason) = partition.stopped() else { return };
-        tracing::error!(flow = self.name, partition = %partition.source, %reason, "partition stopped");
-        self.status.send_modify(|status| {
-            status.stopped.entry(partition.source.clone()).or_insert_with(|| reason.to_string());
-        });
     }
 }

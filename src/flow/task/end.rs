@@ -19,12 +19,10 @@ pub(super) struct End {
 }
 
 impl End {
-    pub(super) fn new(cluster: Cluster, mut topics: Vec<String>) -> Self {
-        topics.sort_unstable();
-        topics.dedup();
+    pub(super) fn new(cluster: Cluster) -> Self {
         Self {
             cluster,
-            topics,
+            topics: Vec::new(),
             refresh_wanted: true,
             refreshing: false,
             refreshed_at: None,
@@ -52,6 +50,12 @@ impl End {
     pub(super) fn refresh_due(&self) -> Option<Instant> {
         let after = |at| at + if self.refresh_wanted { REFRESH_PAUSE } else { METADATA_AGE };
         (!self.refreshing).then(|| self.refreshed_at.map_or(self.made_at, after))
+    }
+
+    /// There are new topics, of which nothing is known yet.
+    pub(super) fn refresh_now(&mut self) {
+        self.refresh_wanted = true;
+        self.refreshed_at = None;
     }
 
     pub(super) fn worked(&mut self, what: impl FnOnce() -> String, flow: &str) {

@@ -14,7 +14,7 @@ use wire::{
     Backoff, FetchLane, FetchLimits, FetchPartition, FetchSession, FetchedPartition, Reservation, ResponseError,
 };
 
-use super::{Done, Side, Task, queues::Queues};
+use super::{Done, Side, Task, members::Stay, queues::Queues};
 use crate::flow::{
     limits::{Limits, Room},
     partition::Verdict,
@@ -31,7 +31,7 @@ const CATCH_UP_WAIT: Duration = Duration::from_millis(10);
 
 /// Where a partition is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     Nowhere,
     Follow(i32),
     CatchUp,
@@ -90,16 +90,25 @@ pub(super) struct Fetched {
 }
 
 impl Fetching {
-    pub(super) fn new(partitions: usize, limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            hungry: Queues::new(partitions),
-            places: vec![Place::Nowhere; partitions],
+            hungry: Queues::new(),
+            places: Vec::new(),
             brokers: HashMap::new(),
             leaving: BTreeSet::new(),
             short_of_memory: false,
             wake_at: None,
             most_ask: MOST_ASK.min(limits.budget.limit() / 8).max(LEAST_ASK),
         }
+    }
+
+    pub(super) fn make_room(&mut self, partitions: usize) {
+        self.hungry.make_room(partitions);
+        self.places.resize(partitions, Place::Nowhere);
+    }
+
+    pub(super) fn place(&self, index: usize) -> Place {
+        self.places[index]
     }
 
     pub(super) fn wakes_at(&self) -> Option<Instant> {
@@ -138,7 +147,7 @@ impl Task {
             self.fetching.leave(index);
         }
         let partition = &self.partitions[index];
-        if self.draining
+        if self.seats[index].stay != Stay::Copied
             || self.fetching.places[index] != Place::Nowhere
             || self.fetching.hungry.contains(index)
             || !partition.wants_fetch(now, self.limits.share())
@@ -300,7 +309,8 @@ impl Task {
     fn wanted(&mut self, index: usize, now: Instant) -> Option<FetchPartition> {
         let share = self.limits.share();
         let partition = &mut self.partitions[index];
-        if self.asking.contains(&index) || !partition.wants_fetch(now, share) {
+        if self.seats[index].stay != Stay::Copied || self.asking.contains(&index) || !partition.wants_fetch(now, share)
+        {
             return None;
         }
         let leader = self.source.cluster.leader(&partition.source)?;
@@ -350,7 +360,7 @@ impl Task {
                 continue;
             }
             self.fetching.places[index] = Place::Nowhere;
-            if self.partitions[index].fetch_done() {
+            if self.partitions[index].fetch_done() && self.seats[index].stay == Stay::Copied {
                 self.fetched_one(index, part, now);
             }
             answered.push(index);

@@ -2,13 +2,12 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
 use wire::{ProduceLane, Produced, ResponseError};
 
-use super::{Done, Side, Task, queues::Queues};
+use super::{Done, Side, Task, members::Stay, queues::Queues};
 use crate::flow::partition::Verdict;
 
 /// Limit of a Produce request, bytes; a larger batch goes alone.
@@ -30,6 +29,8 @@ type Way = (i32, ProduceLane);
 pub(super) struct Producing {
     ready: Queues<Way>,
     ways: HashMap<Way, UnderWay>,
+    /// Of each partition, the batches whose requests are under way.
+    out: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -46,8 +47,18 @@ pub(super) struct Sent {
 }
 
 impl Producing {
-    pub(super) fn new(partitions: usize) -> Self {
-        Self { ready: Queues::new(partitions), ways: HashMap::new() }
+    pub(super) fn new() -> Self {
+        Self { ready: Queues::new(), ways: HashMap::new(), out: Vec::new() }
+    }
+
+    pub(super) fn make_room(&mut self, partitions: usize) {
+        self.ready.make_room(partitions);
+        self.out.resize(partitions, 0);
+    }
+
+    /// No answer about the partition is to come.
+    pub(super) fn is_quiet(&self, index: usize) -> bool {
+        self.out[index] == 0
     }
 
     pub(super) fn clear(&mut self) {
@@ -92,7 +103,8 @@ impl Task {
 
     fn may_produce(&self, index: usize, now: Instant) -> bool {
         let partition = &self.partitions[index];
-        partition.has_batch(now, self.fresh_after) && (!self.draining || partition.is_resending())
+        partition.has_batch(now, self.fresh_after)
+            && (self.seats[index].stay == Stay::Copied || partition.is_resending())
     }
 
     pub(super) fn dispatch_produce(&mut self, now: Instant) {
@@ -117,6 +129,7 @@ impl Task {
             if let Some((base, mut batch)) = self.partitions[index].next_batch(now, self.fresh_after) {
                 bytes += batch.header.len() + batch.payload.len();
                 batch.tag = indices.len();
+                self.producing.out[index] += 1;
                 indices.push((index, base));
                 batches.push(batch);
             }
@@ -140,6 +153,7 @@ impl Task {
         if let Some(under_way) = self.producing.ways.get_mut(&way) {
             under_way.requests -= 1;
         }
+        batches.iter().for_each(|(index, _)| self.producing.out[*index] -= 1);
         let what = || format!("Produce to broker {}", way.0);
         match answer {
             Ok(parts) => {
@@ -172,7 +186,7 @@ impl Task {
         if matches!(error, None | Some(ResponseError::DuplicateSequenceNumber)) {
             self.target.worked(|| format!("Produce to {}", self.partitions[index].target), &self.name);
             if let Some(last) = self.partitions[index].acknowledged(base, now) {
-                self.acknowledged[index].store(last, Ordering::Release);
+                self.store(index, last);
             }
             return;
         }

@@ -13,8 +13,13 @@ pub(super) struct Queues<K> {
 }
 
 impl<K: Copy + Eq + Hash> Queues<K> {
-    pub(super) fn new(partitions: usize) -> Self {
-        Self { by_key: HashMap::new(), queued: vec![false; partitions] }
+    pub(super) fn new() -> Self {
+        Self { by_key: HashMap::new(), queued: Vec::new() }
+    }
+
+    /// For so many partitions from now on; never for fewer.
+    pub(super) fn make_room(&mut self, partitions: usize) {
+        self.queued.resize(partitions, false);
     }
 
     pub(super) fn contains(&self, index: usize) -> bool {
@@ -57,7 +62,8 @@ mod tests {
 
     #[test]
     fn a_partition_waits_once_and_in_order() {
-        let mut queues = Queues::new(4);
+        let mut queues = Queues::new();
+        queues.make_room(4);
         for (broker, index, first) in [(1, 0, false), (1, 2, false), (2, 3, false), (1, 1, true), (2, 0, false)] {
             queues.push(broker, index, first);
         }
