@@ -36,6 +36,8 @@ use super::{FetchSettings, FlowSpec, Limits, RateCap, Start, partition::Partitio
 const METADATA_AGE: Duration = Duration::from_secs(300);
 /// Not more often than this is a cluster asked for metadata: Kafka's `retry.backoff.ms`.
 const REFRESH_PAUSE: Duration = Duration::from_millis(100);
+/// Beyond what a broker may take for an answer by itself: then it is asked of the others whether it is still there.
+const OVERDUE: Duration = Duration::from_secs(2);
 /// How often stuck partitions are looked for, while there is anything that could be stuck.
 const SWEEP: Duration = Duration::from_secs(1);
 /// Sweeps after the last work, in which unused memory is given back.
@@ -162,8 +164,7 @@ impl Task {
     }
 
     fn wake_at(&self, now: Instant) -> Instant {
-        let refresh = [&self.source, &self.target].map(End::refresh_due);
-        let refresh = refresh.into_iter().flatten();
+        let refresh = [Side::Source, Side::Target].into_iter().filter_map(|side| self.refresh_due(side));
         let sweep = (self.holding_count > 0 || self.sweeps_left > 0).then_some(self.swept_at + SWEEP);
         let memory = self.fetching.short_of_memory.then_some(now + SHORT_OF_MEMORY);
         let timer = self.timers.first().map(|(at, _)| *at);
@@ -202,11 +203,18 @@ impl Task {
         }
     }
 
+    fn refresh_due(&self, side: Side) -> Option<Instant> {
+        match side {
+            Side::Source => self.source.refresh_due(self.fetching.overdue()),
+            Side::Target => self.target.refresh_due(self.producing.overdue(&self.target.cluster)),
+        }
+    }
+
     fn dispatch_refresh(&mut self, side: Side, now: Instant) {
-        let end = self.end(side);
-        if end.refresh_due().is_none_or(|due| due > now) {
+        if self.refresh_due(side).is_none_or(|due| due > now) {
             return;
         }
+        let end = self.end(side);
         end.refreshing = true;
         end.refresh_wanted = false;
         end.refreshed_at = Some(now);

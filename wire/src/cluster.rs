@@ -48,6 +48,8 @@ pub struct ClusterConfig {
 const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Kafka's `socket.connection.setup.timeout.ms`.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Of the request timeout, the part that a broker has for an answer which any other could give as well.
+const PATIENCE_WITH_ANYBODY: u32 = 6;
 /// Kafka's `socket.request.max.bytes`, twice: metadata of 5,000 topics and a fetch of the largest batch both fit.
 const DEFAULT_MAX_RESPONSE_BYTES: usize = 200 * 1024 * 1024;
 
@@ -186,6 +188,22 @@ impl Cluster {
         self.cache().brokers.contains_key(&broker)
     }
 
+    /// Closes connections to brokers that the cluster no longer lists, so that their requests fail now: from a broker that has frozen no
+    /// answer comes, and the cluster takes it off its list.
+    pub fn close_unlisted(&self) {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.retain(|(broker, _), slot| {
+            let listed = self.knows_broker(*broker);
+            // Locked while it is being opened, which has its own end.
+            if let (false, Ok(slot)) = (listed, slot.try_lock())
+                && let Some(open) = &slot.open
+            {
+                open.close("the cluster no longer lists this broker");
+            }
+            listed
+        });
+    }
+
     pub(crate) fn rack(&self) -> Option<&str> {
         self.config.rack.as_deref()
     }
@@ -218,11 +236,16 @@ impl Cluster {
         Ok(answer)
     }
 
-    /// One round over everybody who might answer.
+    /// One round over everybody who might answer; the known brokers must be quick, since one that has frozen never is.
     async fn any_broker<R: Call>(&self, request: &R) -> Result<R::Response> {
         let known = self.cache().anybody();
         for broker in known {
-            let asked = self.ask(broker, Lane::Control, request).await;
+            let asked = match self.connection(broker, Lane::Control).await {
+                Ok(connection) => {
+                    connection.call_within(request, self.config.request_timeout / PATIENCE_WITH_ANYBODY).await
+                }
+                Err(e) => Err(e),
+            };
             self.cache().answered(broker, asked.is_ok());
             match asked {
                 Ok(answer) => return Ok(answer),

@@ -116,8 +116,13 @@ impl Connection {
 
     /// Sends a request and waits for its answer. The answer's error codes are the caller's to read.
     pub(crate) async fn call<R: Call>(&self, request: &R) -> Result<R::Response> {
+        self.call_within(request, self.shared.peer.request_timeout).await
+    }
+
+    /// As [`Connection::call`], with a patience of its own.
+    pub(crate) async fn call_within<R: Call>(&self, request: &R, patience: Duration) -> Result<R::Response> {
         let version = self.version(R::API, R::KEY, R::SPOKEN)?;
-        self.call_at(request, version, self.shared.peer.request_timeout, None).await
+        self.call_at(request, version, patience, None).await
     }
 
     /// As [`Connection::call`], for an answer that the broker may hold back for `wait` on purpose (Fetch), and that is read into `room`.

@@ -1,6 +1,9 @@
 //! Produce: raw batches to the broker that leads their partitions, with acks=all.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use bytes::{Buf as _, Bytes};
 use kafka_protocol::{
@@ -67,6 +70,12 @@ impl ProduceLane {
 }
 
 impl Cluster {
+    /// Until when a broker wants no Produce request over this connection (KIP-219), if it still does.
+    #[must_use]
+    pub fn produce_muted_until(&self, broker: i32, lane: ProduceLane) -> Option<Instant> {
+        self.muted_until(broker, lane.lane()).map(tokio::time::Instant::into_std)
+    }
+
     /// Appends batches, at most one a partition, through the broker that leads them, with acks=all. The broker waits up to `acks_wait` for
     /// its followers. Answers tell errors per partition; of a batch that the answer leaves out nobody knows whether it was appended.
     ///

@@ -36,6 +36,7 @@ impl Task {
             }
         };
         end.worked(|| what, &name);
+        end.cluster.close_unlisted();
         let alias = end.cluster.alias().to_owned();
         let known: HashMap<&str, &TopicMetadata> = topics.iter().map(|t| (t.name.as_str(), t)).collect();
         let at_target = side == Side::Target;

@@ -1,10 +1,16 @@
 //! One of the two clusters of a flow, and how it fares.
 
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use wire::{Cluster, TopicPartition};
 
 use super::{METADATA_AGE, REFRESH_PAUSE};
+
+/// How often the metadata are asked for while a broker does not answer.
+const SILENCE_PAUSE: Duration = Duration::from_secs(1);
 
 /// One of the two clusters, and how it fares.
 pub(super) struct End {
@@ -46,10 +52,12 @@ impl End {
         }
     }
 
-    /// When to ask for metadata, unless that is under way.
-    pub(super) fn refresh_due(&self) -> Option<Instant> {
-        let after = |at| at + if self.refresh_wanted { REFRESH_PAUSE } else { METADATA_AGE };
-        (!self.refreshing).then(|| self.refreshed_at.map_or(self.made_at, after))
+    /// When to ask for metadata, unless that is under way. From `overdue` on an answer of some broker is missing: the others may know that
+    /// it has gone.
+    pub(super) fn refresh_due(&self, overdue: Option<Instant>) -> Option<Instant> {
+        let Some(last) = self.refreshed_at else { return (!self.refreshing).then_some(self.made_at) };
+        let next = last + if self.refresh_wanted { REFRESH_PAUSE } else { METADATA_AGE };
+        (!self.refreshing).then(|| overdue.map_or(next, |at| next.min(at.max(last + SILENCE_PAUSE))))
     }
 
     /// There are new topics, of which nothing is known yet.
@@ -72,4 +80,25 @@ impl End {
 
 pub(super) fn leader_of(partition: &TopicPartition) -> String {
     format!("leader of {partition}")
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::ClusterConfig;
+
+    use super::*;
+
+    #[test]
+    fn a_missing_answer_makes_metadata_due_again_and_again() {
+        let mut end = End::new(Cluster::new(ClusterConfig::new("target", &[])));
+        assert_eq!(end.refresh_due(None), Some(end.made_at), "at the start");
+        let last = Instant::now();
+        (end.refreshed_at, end.refresh_wanted) = (Some(last), false);
+        assert_eq!(end.refresh_due(None), Some(last + METADATA_AGE));
+        let soon = last + Duration::from_secs(3);
+        assert_eq!(end.refresh_due(Some(soon)), Some(soon));
+        assert_eq!(end.refresh_due(Some(last)), Some(last + SILENCE_PAUSE), "overdue when it was last asked");
+        end.refreshing = true;
+        assert_eq!(end.refresh_due(Some(last)), None);
+    }
 }

@@ -14,7 +14,7 @@ use wire::{
     Backoff, FetchLane, FetchLimits, FetchPartition, FetchSession, FetchedPartition, Reservation, ResponseError,
 };
 
-use super::{Done, Side, Task, members::Stay, queues::Queues};
+use super::{Done, OVERDUE, Side, Task, members::Stay, queues::Queues};
 use crate::flow::{
     limits::{Limits, Room},
     partition::Verdict,
@@ -56,6 +56,8 @@ struct Broker {
     /// Absent while its round is under way.
     session: Option<FetchSession>,
     catching_up: bool,
+    /// From when on the answer of the follow round, and of the catch-up request, is missing.
+    overdue: [Option<Instant>; 2],
     /// The last catch-up request brought nothing.
     caught_up: bool,
     follow_ask: usize,
@@ -69,6 +71,7 @@ impl Broker {
         Self {
             session: Some(FetchSession::new()),
             catching_up: false,
+            overdue: [None; 2],
             caught_up: false,
             follow_ask: FIRST_ASK,
             catch_up_ask: FIRST_ASK,
@@ -111,10 +114,21 @@ impl Fetching {
         self.places[index]
     }
 
+    /// From when on an answer of some broker is missing.
+    pub(super) fn overdue(&self) -> Option<Instant> {
+        self.brokers.values().flat_map(|broker| broker.overdue).flatten().min()
+    }
+
     pub(super) fn wakes_at(&self) -> Option<Instant> {
         // A broker without backoff was asked already, if there was anything to ask for.
         let brokers = self.brokers.values().filter_map(|broker| broker.not_before);
         brokers.chain(self.wake_at).min()
+    }
+
+    fn is_due(&mut self, id: i32, lane: FetchLane, at: Option<Instant>) {
+        if let Some(broker) = self.brokers.get_mut(&id) {
+            broker.overdue[usize::from(lane == FetchLane::CatchUp)] = at;
+        }
     }
 
     /// The partition is no longer waited for.
@@ -265,6 +279,7 @@ impl Task {
             }
             return;
         }
+        self.fetching.is_due(id, FetchLane::Follow, Some(now + self.settings.max_wait + OVERDUE));
         let limits = self.limits_of(&room, self.settings.max_wait);
         let cluster = self.source.cluster.clone();
         self.work.push(Box::pin(async move {
@@ -295,6 +310,7 @@ impl Task {
         if let Some(broker) = self.fetching.brokers.get_mut(&id) {
             broker.catching_up = true;
         }
+        self.fetching.is_due(id, FetchLane::CatchUp, Some(now + CATCH_UP_WAIT + OVERDUE));
         // A client that asks for more than a record at a time says so for the sake of its requests' number; one that is behind has more.
         let limits = FetchLimits { min_bytes: 1, ..self.limits_of(&room, CATCH_UP_WAIT) };
         let cluster = self.source.cluster.clone();
@@ -329,6 +345,8 @@ impl Task {
 
     pub(super) fn fetched(&mut self, done: Fetched, now: Instant) {
         let Fetched { broker: id, mut session, asked, reserved, answer } = done;
+        let lane = if session.is_some() { FetchLane::Follow } else { FetchLane::CatchUp };
+        self.fetching.is_due(id, lane, None);
         let what = || format!("Fetch from broker {id}");
         let parts = match answer {
             Ok(parts) => parts,

@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wire::{ProduceLane, Produced, ResponseError};
+use wire::{Cluster, ProduceLane, Produced, ResponseError};
 
-use super::{Done, Side, Task, members::Stay, queues::Queues};
+use super::{Done, OVERDUE, Side, Task, members::Stay, queues::Queues};
 use crate::flow::partition::Verdict;
 
 /// Limit of a Produce request, bytes; a larger batch goes alone.
@@ -37,6 +37,8 @@ pub(super) struct Producing {
 struct UnderWay {
     requests: usize,
     last_sent: Instant,
+    /// From when on an answer is missing.
+    overdue: Instant,
 }
 
 /// A Produce request that came back: its partitions, with the source offset at which the batch of each begins.
@@ -82,9 +84,31 @@ impl Producing {
     }
 
     fn sent(&mut self, way: Way, now: Instant) {
-        let under_way = self.ways.entry(way).or_insert(UnderWay { requests: 0, last_sent: now });
+        let overdue = now + ACKS_WAIT + OVERDUE;
+        let under_way = self.ways.entry(way).or_insert(UnderWay { requests: 0, last_sent: now, overdue });
         under_way.requests += 1;
         under_way.last_sent = now;
+        if under_way.requests == 1 {
+            under_way.overdue = overdue;
+        }
+    }
+
+    fn came_back(&mut self, way: Way, now: Instant) {
+        if let Some(under_way) = self.ways.get_mut(&way) {
+            under_way.requests -= 1;
+            under_way.overdue = now + ACKS_WAIT + OVERDUE;
+        }
+    }
+
+    /// From when on an answer of some broker is missing.
+    pub(super) fn overdue(&self, target: &Cluster) -> Option<Instant> {
+        let waiting = self.ways.iter().filter(|(_, under_way)| under_way.requests > 0);
+        let overdue = waiting.map(|(way, under_way)| {
+            // Requests wait out the broker's own wish for silence.
+            let muted = target.produce_muted_until(way.0, way.1);
+            muted.map_or(under_way.overdue, |until| under_way.overdue.max(until + ACKS_WAIT + OVERDUE))
+        });
+        overdue.min()
     }
 }
 
@@ -150,9 +174,7 @@ impl Task {
 
     pub(super) fn produced(&mut self, sent: Sent, now: Instant) {
         let Sent { way, mut batches, answer } = sent;
-        if let Some(under_way) = self.producing.ways.get_mut(&way) {
-            under_way.requests -= 1;
-        }
+        self.producing.came_back(way, now);
         batches.iter().for_each(|(index, _)| self.producing.out[*index] -= 1);
         let what = || format!("Produce to broker {}", way.0);
         match answer {

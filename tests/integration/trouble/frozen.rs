@@ -68,3 +68,26 @@ async fn a_frozen_leader_of_the_source_stops_nobody_elses_partitions() -> Result
     story.wait_progress(&target.bootstrap(), &topic, &all, 50).await?;
     story.end(&topic, load).await
 }
+
+/// Where there are other replicas, the copy goes on with a new leader while the old one still holds its requests without a word.
+#[tokio::test]
+async fn a_frozen_leader_that_has_replicas_is_left_at_both_ends() -> Result<()> {
+    let (source, target) = tokio::try_join!(three("source"), three("target"))?;
+    let topic = ::testkit::unique("frozen");
+    let replicated = [("min.insync.replicas", "2")];
+    create_topic(&source.bootstrap(), &topic, PARTITIONS, 3, &replicated).await?;
+    create_topic(&target.bootstrap(), &remote(&topic), PARTITIONS, 3, &replicated).await?;
+    let (source_at, target_at) = (but_for(&source, 2)?, but_for(&target, 2)?);
+    let load = ::testkit::Load::start(&source_at, &topic, PARTITIONS, 600, 300);
+    let (from, to) = (Side::direct(&source.bootstrap()), Side::direct(&target.bootstrap()));
+    let story = Story::begin(from, to, &[&topic], 3, 1).await?;
+    let all: Vec<_> = (0..PARTITIONS).collect();
+    story.wait_progress(&target.bootstrap(), &topic, &all, 50).await?;
+    for frozen in [&target, &source] {
+        frozen.sigstop(2)?;
+        story.wait_progress(&target_at, &topic, &all, 100).await?;
+        frozen.sigcont(2)?;
+        frozen.wait_ready().await?;
+    }
+    story.end(&topic, load).await
+}
