@@ -1,7 +1,7 @@
 //! A Produce request as bytes to send, with the records where they already are.
 //!
 //! The message crate would copy every payload into one buffer. Here only what stands between the payloads is written:
-//! the result is a list of segments for a vectored write.
+//! the result is a list of segments for a vectored write. Only small payloads are copied.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -14,6 +14,8 @@ const FLEXIBLE: i16 = 9;
 const TOPIC_IDS: i16 = 13;
 /// Bytes of a batch before and with its length field.
 const LENGTH_END: usize = 12;
+/// A payload of so many bytes costs less to copy than to be a segment of its own.
+const COPIED: usize = 2_048;
 
 /// One batch for one partition of the target.
 #[derive(Debug, Clone)]
@@ -156,7 +158,8 @@ struct Frame {
 impl Frame {
     fn new(version: i16, batches: &[ProduceBatch<'_>]) -> Self {
         let names: usize = batches.iter().map(|batch| batch.topic.len()).sum();
-        let mut own = BytesMut::with_capacity(128 + names + batches.len() * (HEADER_LEN + 32));
+        let copied: usize = batches.iter().map(|batch| batch.payload.len()).filter(|length| *length <= COPIED).sum();
+        let mut own = BytesMut::with_capacity(128 + names + batches.len() * (HEADER_LEN + 32) + copied);
         // The frame's length, known in the end.
         own.put_i32(0);
         Self {
@@ -215,7 +218,9 @@ impl Frame {
         }
         self.length(size);
         self.own.put_slice(&batch.header);
-        if !batch.payload.is_empty() {
+        if batch.payload.len() <= COPIED {
+            self.own.put_slice(&batch.payload);
+        } else {
             self.payloads.push((self.own.len(), batch.payload.clone()));
         }
         Ok(())

@@ -68,8 +68,8 @@ fn every_version_is_read_back_as_it_was_meant() {
 }
 
 #[test]
-fn payloads_are_not_copied() {
-    let payloads = [Bytes::from(vec![1; 100]), Bytes::from(vec![2; 100])];
+fn large_payloads_are_not_copied() {
+    let payloads = [Bytes::from(vec![1; COPIED + 1]), Bytes::from(vec![2; 3 * COPIED])];
     let batches = [batch("t", 1, 0, payloads[0].clone()), batch("t", 1, 1, payloads[1].clone())];
     for version in 3..=13 {
         let segments = encode_produce(version, 1, "c", -1, 1, &batches).unwrap();
@@ -78,6 +78,12 @@ fn payloads_are_not_copied() {
         }
         assert!(segments.iter().all(|s| !s.is_empty()));
     }
+}
+
+#[test]
+fn small_payloads_go_out_as_one_segment() {
+    let batches: Vec<_> = (0..8).map(|p| batch("t", 1, p, Bytes::from(vec![7; COPIED]))).collect();
+    assert_eq!(encode_produce(9, 1, "c", -1, 1, &batches).unwrap().len(), 1);
 }
 
 #[test]
@@ -136,7 +142,10 @@ proptest! {
         timeout_ms: i32,
         what in prop::collection::btree_map(
             (0_u8..40, any::<i32>()),
-            prop::collection::vec(any::<u8>(), 0..300),
+            prop_oneof![
+                9 => prop::collection::vec(any::<u8>(), 0..300),
+                1 => prop::collection::vec(any::<u8>(), COPIED - 1..COPIED + 2),
+            ],
             0..60,
         ),
     ) {
