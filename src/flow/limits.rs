@@ -16,6 +16,8 @@ pub const DEFAULT_BUDGET_BYTES: usize = 32 * 1024 * 1024;
 const SHARE: std::ops::RangeInclusive<usize> = 64 * 1024..=1024 * 1024;
 /// A pause may give rise to a burst of what this long would have brought.
 const BURST: Duration = Duration::from_millis(100);
+/// Who has to wait asks again after this long: the cap may have been changed meanwhile.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What all flows of a worker share. Clones are the same.
 #[derive(Debug, Clone)]
@@ -29,7 +31,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// A budget of so many bytes and no cap on the rate.
+    /// A budget of so many bytes and no cap on the rate, which [`RateCap::set`] gives.
     #[must_use]
     pub fn new(budget_bytes: usize) -> Self {
         Self { budget: Budget::new(budget_bytes), rate: RateCap::default(), holding: Arc::default() }
@@ -76,9 +78,12 @@ impl RateCap {
         cap
     }
 
-    /// Changes the cap from now on; none or 0 takes it away.
+    /// Changes the cap from now on (a flow that waits for it notices within 200 ms); none or 0 takes it away.
     pub fn set(&self, bytes_per_second: Option<u64>) {
-        self.0.bytes_per_second.store(bytes_per_second.unwrap_or(0), Ordering::Relaxed);
+        let mut bucket = self.bucket();
+        let new = bytes_per_second.unwrap_or(0);
+        let old = self.0.bytes_per_second.swap(new, Ordering::Relaxed);
+        bucket.change(old, new);
     }
 
     /// The cap in force.
@@ -123,6 +128,15 @@ struct Bucket {
 }
 
 impl Bucket {
+    /// What has come too early costs as much time as before: counted in bytes, a few seconds of a high rate would be hours of a low one.
+    fn change(&mut self, old: u64, new: u64) {
+        if old == 0 || new == 0 {
+            *self = Self::default();
+        } else {
+            self.bytes *= new as f64 / old as f64;
+        }
+    }
+
     fn fill(&mut self, rate: u64, now: Instant) {
         let passed = self.at.map_or(BURST, |at| now.saturating_duration_since(at));
         let most = rate as f64 * BURST.as_secs_f64();
@@ -135,7 +149,8 @@ impl Bucket {
         if self.bytes >= 1.0 {
             return Room::Bytes(self.bytes as usize);
         }
-        Room::Later(now + Duration::from_secs_f64((1.0 - self.bytes) / rate as f64).max(Duration::from_millis(1)))
+        let wait = Duration::try_from_secs_f64((1.0 - self.bytes) / rate as f64).unwrap_or(ASK_AGAIN);
+        Room::Later(now + wait.clamp(Duration::from_millis(1), ASK_AGAIN))
     }
 
     fn spend(&mut self, rate: u64, bytes: usize, now: Instant) {
@@ -182,9 +197,42 @@ mod tests {
         assert_eq!(cap.room(now), Room::Any);
         cap.clone().set(Some(1_000));
         cap.spend(1_000, now);
-        assert!(matches!(cap.room(now), Room::Later(at) if at > now + Duration::from_millis(800)));
+        assert!(matches!(cap.room(now + Duration::from_millis(800)), Room::Later(_)));
         cap.set(None);
         assert_eq!((cap.room(now), cap.get()), (Room::Any, None));
+        // What came meanwhile, or was owed before, does not count.
+        cap.spend(1_000_000, now);
+        cap.set(Some(1_000));
+        assert!(matches!(cap.room(now), Room::Bytes(100)));
+        cap.set(Some(0));
+        assert_eq!(cap.get(), None);
+    }
+
+    #[test]
+    fn a_changed_cap_is_noticed_by_who_waits() {
+        let cap = RateCap::new(Some(1));
+        let now = Instant::now();
+        cap.spend(1_000_000, now);
+        assert_eq!(cap.room(now), Room::Later(now + ASK_AGAIN));
+        cap.set(Some(u64::MAX));
+        cap.spend(usize::MAX, now);
+        assert!(matches!(cap.room(now), Room::Later(at) if at > now));
+    }
+
+    #[test]
+    fn a_debt_is_as_long_under_another_cap() {
+        let cap = RateCap::new(Some(1_000_000));
+        let now = Instant::now();
+        // A tenth of a second is free.
+        cap.spend(600_000, now);
+        let after = |ms| now + Duration::from_millis(ms);
+        assert!(matches!(cap.room(after(100)), Room::Later(_)));
+        for rate in [1_000, 50_000_000] {
+            cap.set(Some(rate));
+            assert!(matches!(cap.room(after(490)), Room::Later(_)), "{rate}");
+        }
+        cap.set(Some(1_000));
+        assert!(matches!(cap.room(after(510)), Room::Bytes(5..=11)));
     }
 
     #[test]
