@@ -25,6 +25,7 @@ pub use client::{AutoOffsetReset, ClientSetting, FetchKeys, IsolationLevel, Side
 pub use error::{ConfigError, ConfigErrors};
 pub use hints::Hint;
 pub use key::{Default, Importance, Key, Kind, Valid, Value};
+pub(crate) use keys::LIVE_KEYS;
 pub use keys::{
     CLIENT_KEYS, ClientKey, ClientRole, MIRROR_SOURCE_KEYS, REPLICATION_POLICIES, SOURCE_CONNECTOR_KEYS, WORKER_KEYS,
     mirror_source_keys,

@@ -32,7 +32,10 @@ use plugin::MirrorSource;
 use storage::Stores;
 use wire::{Cluster, ClusterConfig};
 
-use crate::{config::WorkerConfig, flow::Limits};
+use crate::{
+    config::WorkerConfig,
+    flow::{Limits, RateCap},
+};
 
 /// Bounds of the pause between attempts to start.
 const START_RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
@@ -54,6 +57,17 @@ pub enum Health {
     Stopping,
 }
 
+/// What a worker may use, and uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitsInUse {
+    /// Bytes per second, as the brokers store them, that all connectors may fetch together; absent for no cap.
+    pub max_bytes_per_second: Option<u64>,
+    /// Bytes that may be fetched and not yet acknowledged.
+    pub memory_bytes: usize,
+    /// How many of them are reserved or held now. A batch larger than all of them passes alone, so they may be more.
+    pub memory_bytes_in_use: usize,
+}
+
 /// A worker process' one worker.
 pub struct Worker {
     config: WorkerConfig,
@@ -69,13 +83,15 @@ impl Worker {
     /// A worker that has not done anything yet. `worker_id` is its advertised `host:port`.
     #[must_use]
     pub fn new(config: WorkerConfig, worker_id: String) -> Self {
+        let mut limits = Limits::new(config.memory_bytes);
+        limits.rate = RateCap::new(config.max_bytes_per_second);
         Self {
             config,
             worker_id,
             health: RwLock::new(Health::Starting("nothing has been tried yet".to_owned())),
             cluster_id: RwLock::default(),
             herder: OnceLock::new(),
-            limits: Limits::default(),
+            limits,
         }
     }
 
@@ -106,6 +122,26 @@ impl Worker {
     /// It has not started.
     pub fn herder(&self) -> Result<&Arc<Herder>, Error> {
         self.herder.get().ok_or_else(|| self.not_started())
+    }
+
+    /// What it may use, and uses, as of now.
+    #[must_use]
+    pub fn limits(&self) -> LimitsInUse {
+        LimitsInUse {
+            max_bytes_per_second: self.limits.rate.get(),
+            memory_bytes: self.limits.budget.limit(),
+            memory_bytes_in_use: self.limits.budget.used(),
+        }
+    }
+
+    /// Caps what all connectors fetch together, in bytes per second as the brokers store them, from now until the worker
+    /// ends; none or 0 takes the cap away.
+    pub fn cap_bytes_per_second(&self, most: Option<u64>) {
+        self.limits.rate.set(most);
+        match self.limits.rate.get() {
+            Some(most) => tracing::info!("all connectors may fetch {most} bytes per second together from now on"),
+            None => tracing::info!("what all connectors fetch is not capped any more"),
+        }
     }
 
     fn not_started(&self) -> Error {

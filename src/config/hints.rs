@@ -21,7 +21,7 @@ const CLIENT_PREFIXES: [(&str, ClientRole); 7] = [
 ];
 
 /// Prefixes whose keys belong to somebody else: converters, transformations, the user's own classes.
-const FOREIGN_PREFIXES: [&str; 12] = [
+const FOREIGN_PREFIXES: [&str; 11] = [
     "key.converter.",
     "value.converter.",
     "header.converter.",
@@ -33,7 +33,6 @@ const FOREIGN_PREFIXES: [&str; 12] = [
     "consumer.override.",
     "admin.override.",
     "listeners.https.",
-    "kmirror.",
 ];
 
 /// Settings of consumers that matter to none that has its partitions assigned and commits nothing, as MirrorMaker's.
@@ -507,9 +506,12 @@ mod tests {
         assert_eq!(hints("offset.storage.cleanup.policy", "delete"), [Hint::Info(text.to_owned())]);
         let text = "accepted, without effect in this version: admin.listeners";
         assert_eq!(hints("admin.listeners", "http://:1"), [Hint::Warn(text.to_owned())]);
+        let text = "not known: kmirror.memory.byte (is kmirror.memory.bytes meant?)";
+        assert_eq!(hints("kmirror.memory.byte", "1"), [Hint::Warn(text.to_owned())]);
         for key in [
             "group.id",
             "rest.port",
+            "kmirror.max.bytes.per.second",
             "offset.storage.segment.bytes",
             "producer.acks",
             "sasl.mechanism",

@@ -14,6 +14,12 @@ pub(super) use mirror::{OTHER_CONNECTORS_KEYS, TASK_KEYS};
 
 use super::Key;
 
+/// Caps what a worker fetches, and what a connector does: a key of either.
+const MAX_BYTES_PER_SECOND: &str = "kmirror.max.bytes.per.second";
+
+/// Keys of a connector whose changes hold at once for the tasks that run: they restart none.
+pub(crate) const LIVE_KEYS: &[&str] = &[MAX_BYTES_PER_SECOND];
+
 /// Every key of a MirrorSourceConnector: the framework's, then its own.
 pub fn mirror_source_keys() -> impl Iterator<Item = &'static Key> {
     SOURCE_CONNECTOR_KEYS.iter().chain(MIRROR_SOURCE_KEYS)

@@ -66,6 +66,8 @@ pub struct SourceConnectorConfig {
     pub isolation_level: IsolationLevel,
     /// How the data is fetched.
     pub fetch: FetchKeys,
+    /// Bytes per second, as the brokers store them, that its tasks on a worker may fetch together; absent for no cap.
+    pub max_bytes_per_second: Option<u64>,
     /// How remote topics are named.
     pub policy: PolicySettings,
     /// Sentences to log once: keys that are probably misspelt or without effect, and what is not built.
@@ -150,6 +152,7 @@ impl SourceConnectorConfig {
             auto_offset_reset,
             isolation_level,
             fetch,
+            max_bytes_per_second: values.cap("kmirror.max.bytes.per.second"),
             policy,
             hints: hints::connector_hints(raw, &values),
         };
@@ -317,6 +320,7 @@ mod tests {
         assert_eq!(config.policy.class, "org.apache.kafka.connect.mirror.DefaultReplicationPolicy");
         assert_eq!(config.policy.separator, None);
         assert!(config.policy.internal_topic_separator_enabled);
+        assert_eq!(config.max_bytes_per_second, None);
         assert!(matches!(config.hints.as_slice(), [Hint::Info(text)] if text.contains("this version copies")));
     }
 
@@ -328,7 +332,8 @@ mod tests {
              replication.factor=-1\nheartbeats.replication.enabled=false\nadmin.timeout.ms=5\n\
              consumer.auto.offset.reset=latest\nconsumer.isolation.level=read_uncommitted\n\
              replication.policy.class=CustomMM2ReplicationPolicy\n\
-             replication.policy.separator=\\ \nreplication.policy.internal.topic.separator.enabled=false\n",
+             replication.policy.separator=\\ \nreplication.policy.internal.topic.separator.enabled=false\n\
+             kmirror.max.bytes.per.second= 500000 \n",
         )
         .unwrap();
         assert_eq!((config.tasks_max, config.enabled), (4, false));
@@ -345,6 +350,8 @@ mod tests {
         assert_eq!(config.policy.class, "com.amazonaws.kafka.samples.CustomMM2ReplicationPolicy");
         assert_eq!(config.policy.separator.as_deref(), Some(" "), "not trimmed");
         assert!(!config.policy.internal_topic_separator_enabled);
+        assert_eq!(config.max_bytes_per_second, Some(500_000));
+        assert_eq!(parse("kmirror.max.bytes.per.second=0").unwrap().max_bytes_per_second, None);
     }
 
     #[test]
@@ -395,6 +402,12 @@ mod tests {
                 "producer.override.bootstrap.servers",
                 "the worker's own cluster",
             ),
+            (
+                "kmirror.max.bytes.per.second=-5",
+                "kmirror.max.bytes.per.second",
+                "Invalid value -5 for configuration kmirror.max.bytes.per.second: Value must be at least 0",
+            ),
+            ("kmirror.max.bytes.per.second=1.5", "kmirror.max.bytes.per.second", "Not a number of type LONG"),
             ("transforms=a", "transforms", "not built yet"),
             ("predicates=a", "predicates", "not built yet"),
             ("exactly.once.support=required", "exactly.once.support", "not built yet"),

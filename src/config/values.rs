@@ -61,6 +61,11 @@ impl Values {
         Duration::from_millis(self.number(name).unwrap_or_default())
     }
 
+    /// A cap on what is not negative: 0 means none.
+    pub(super) fn cap(&self, name: &str) -> Option<u64> {
+        self.number(name).filter(|cap| *cap > 0)
+    }
+
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         match self.get(name) {
             Some(Value::Text(text)) => Some(text),

@@ -88,6 +88,10 @@ pub struct WorkerConfig {
     pub advertised_port: Option<u16>,
     /// What connectors may override.
     pub override_policy: OverridePolicy,
+    /// Bytes per second, as the brokers store them, that all connectors may fetch together; absent for no cap.
+    pub max_bytes_per_second: Option<u64>,
+    /// Bytes that may be fetched and not yet acknowledged.
+    pub memory_bytes: usize,
     /// Sentences to log once: keys that are probably misspelt or have no effect.
     pub hints: Vec<Hint>,
 }
@@ -131,6 +135,8 @@ impl WorkerConfig {
                 .map(str::to_owned),
             advertised_port: values.number("rest.advertised.port"),
             override_policy,
+            max_bytes_per_second: values.cap("kmirror.max.bytes.per.second"),
+            memory_bytes: values.number("kmirror.memory.bytes").unwrap_or(usize::MAX),
             hints: hints::worker_hints(raw),
         };
         ConfigErrors::or(errors, config)
@@ -225,6 +231,8 @@ mod tests {
             advertised_host: None,
             advertised_port: None,
             override_policy: OverridePolicy::All,
+            max_bytes_per_second: None,
+            memory_bytes: 32 * 1024 * 1024,
             hints: Vec::new(),
         };
         assert_eq!(parse(""), Ok(expected));
@@ -236,7 +244,8 @@ mod tests {
             "listeners=http://127.0.0.1:0, http://:80\nrest.advertised.host.name=me\nrest.advertised.port=81\n\
              offset.flush.interval.ms=1000\noffset.storage.partitions=-1\noffset.storage.replication.factor=1\n\
              offset.storage.segment.bytes=1024\noffset.storage.cleanup.policy=delete\nclient.id=w\n\
-             connector.client.config.override.policy=org.apache.kafka.connect.connector.policy.NoneConnectorClientConfigOverridePolicy\n",
+             connector.client.config.override.policy=org.apache.kafka.connect.connector.policy.NoneConnectorClientConfigOverridePolicy\n\
+             kmirror.max.bytes.per.second=5000000000\nkmirror.memory.bytes=4194304\n",
         )
         .unwrap();
         assert_eq!(config.listeners.len(), 2);
@@ -246,6 +255,7 @@ mod tests {
         assert_eq!(config.offset_storage.configs, [("segment.bytes".to_owned(), "1024".to_owned())]);
         assert_eq!(config.client_id, "w");
         assert_eq!(config.override_policy, OverridePolicy::None);
+        assert_eq!((config.max_bytes_per_second, config.memory_bytes), (Some(5_000_000_000), 4_194_304));
         assert_eq!(config.hints.len(), 1, "{:?}", config.hints);
     }
 
@@ -271,6 +281,18 @@ mod tests {
                 "All, None, Principal",
             ),
             ("config.providers=file", "config.providers", "not built yet"),
+            (
+                "kmirror.max.bytes.per.second=-1",
+                "kmirror.max.bytes.per.second",
+                "Invalid value -1 for configuration kmirror.max.bytes.per.second: Value must be at least 0",
+            ),
+            ("kmirror.max.bytes.per.second=1M", "kmirror.max.bytes.per.second", "Not a number of type LONG"),
+            (
+                "kmirror.memory.bytes=4194303",
+                "kmirror.memory.bytes",
+                "Invalid value 4194303 for configuration kmirror.memory.bytes: Value must be at least 4194304",
+            ),
+            ("kmirror.memory.bytes=32MB", "kmirror.memory.bytes", "Not a number of type LONG"),
             ("connect.protocol=magic", "connect.protocol", "String must be one of: eager, compatible, sessioned"),
         ];
         for (line, key, part) in table {

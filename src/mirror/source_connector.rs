@@ -187,7 +187,7 @@ impl SourceConnector {
     }
 
     /// What a task copies, and from where. `positions` holds the last replicated source offset of each partition that
-    /// has one, `limits` are the worker's.
+    /// has one, `limits` are the worker's, `rate` is what all tasks of the connector share.
     ///
     /// With `auto.offset.reset=none` a partition without a position is left out and logged;
     /// [`without_start`](Self::without_start) names those.
@@ -198,6 +198,7 @@ impl SourceConnector {
         partitions: &[TopicPartition],
         positions: &BTreeMap<TopicPartition, i64>,
         limits: &Limits,
+        rate: &RateCap,
     ) -> FlowSpec {
         let name = format!("{}-{task}", self.config.name);
         for partition in self.without_start(partitions, positions) {
@@ -227,7 +228,7 @@ impl SourceConnector {
                 max_partition_bytes: self.config.fetch.max_partition_bytes,
             },
             limits: limits.clone(),
-            rate: RateCap::default(),
+            rate: rate.clone(),
         }
     }
 
@@ -294,7 +295,7 @@ mod tests {
     async fn client_ids_are_mirrormakers() {
         let worker = Cluster::new(ClusterConfig::new("worker", &["127.0.0.1:9".to_owned()]));
         let connector = SourceConnector::connect(config("enabled=false"), &worker).await.unwrap();
-        let spec = connector.flow_spec(2, &[], &BTreeMap::new(), &Limits::default());
+        let spec = connector.flow_spec(2, &[], &BTreeMap::new(), &Limits::default(), &RateCap::default());
         assert_eq!(spec.name, "msc-2");
         assert_eq!(spec.consumer_client_id, "source->target|msc-2|replication-consumer");
         assert_eq!(spec.producer_client_id, "connector-producer-msc-2");

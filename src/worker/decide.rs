@@ -9,7 +9,7 @@ use wire::TopicPartition;
 
 use super::plugin::{Refreshed, SourceTrouble};
 use crate::{
-    config::{ConnectorClass, Properties},
+    config::{ConnectorClass, LIVE_KEYS, Properties},
     records::State,
 };
 
@@ -121,17 +121,23 @@ pub(super) fn task_configs(connector: &Properties, split: &[Vec<TopicPartition>]
     split.iter().enumerate().map(config).collect()
 }
 
-/// Which running tasks have to end: those that are asked for, that are too many, and whose configuration changed.
+/// Which running tasks have to end: those that are asked for, that are too many, and whose configuration changed in more
+/// than what holds for running tasks anyway.
 pub(super) fn to_drain<'a>(
     running: impl IntoIterator<Item = (u32, &'a Properties)>,
     wanted: &[Properties],
     asked: &BTreeSet<u32>,
 ) -> Vec<u32> {
     let ends = |task: u32, config: &Properties| {
-        let same = usize::try_from(task).ok().and_then(|n| wanted.get(n)).is_some_and(|w| w == config);
+        let wanted = usize::try_from(task).ok().and_then(|n| wanted.get(n));
+        let same = wanted.is_some_and(|wanted| but_live(wanted).eq(but_live(config)));
         !same || asked.contains(&task)
     };
     running.into_iter().filter(|(task, config)| ends(*task, config)).map(|(task, _)| task).collect()
+}
+
+fn but_live(config: &Properties) -> impl Iterator<Item = (&String, &String)> {
+    config.iter().filter(|(key, _)| !LIVE_KEYS.contains(&key.as_str()))
 }
 
 /// What a restart call chooses (KIP-745): `status` is the state of each.
@@ -250,6 +256,24 @@ mod tests {
         let other =
             task_configs(&Properties::new(), &[vec![tp("t", 0)], vec![tp("t", 1), tp("t", 3)], vec![tp("t", 2)]]);
         assert_eq!(to_drain(running(), &other, &BTreeSet::new()), [1]);
+    }
+
+    #[test]
+    fn a_cap_drains_nothing() {
+        let configs = |entries: &[(&str, &str)]| {
+            let config = entries.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            task_configs(&config, &[vec![tp("t", 0)], vec![tp("t", 1)]])
+        };
+        let cap = "kmirror.max.bytes.per.second";
+        let drained = |before: &[(&str, &str)], after: &[(&str, &str)]| {
+            to_drain((0..).zip(&configs(before)), &configs(after), &BTreeSet::new())
+        };
+        for (before, after) in [("7", Some("8")), ("8", None)] {
+            let after: Vec<_> = after.map(|value| (cap, value)).into_iter().collect();
+            assert_eq!(drained(&[(cap, before)], &after), Vec::<u32>::new());
+            assert_eq!(drained(&after, &[(cap, before)]), Vec::<u32>::new());
+        }
+        assert_eq!(drained(&[(cap, "7"), ("name", "c")], &[(cap, "8"), ("name", "d")]), [0, 1]);
     }
 
     #[test]

@@ -205,6 +205,47 @@ async fn an_equal_configuration_restarts_the_connector_but_no_task() {
 }
 
 #[tokio::test]
+async fn a_cap_of_a_connector_is_shared_by_its_tasks_and_changed_while_they_run() {
+    let clusters = Clusters::new(&[tp("t", 0), tp("t", 1)]);
+    let herder = clusters.herder().await;
+    let cap = |value| [("tasks.max", "2"), ("kmirror.max.bytes.per.second", value)];
+    create(&herder, &cap("500")).await;
+    until_states(&herder, "RUNNING [RUNNING, RUNNING]").await;
+    let rates = || [0, 1].map(|p| clusters.task(&[tp("t", p)]).and_then(|task| task.rate.get()));
+    assert_eq!(rates(), [Some(500); 2]);
+    let first = clusters.task(&[tp("t", 0)]).unwrap();
+    first.rate.set(Some(501));
+    assert_eq!(rates(), [Some(501); 2], "one cap for both");
+
+    // A configuration that is refused changes nothing.
+    herder.put_connector("c", config(&[("tasks.max", "x")]), None, Put::Upsert).await.unwrap_err();
+    assert_eq!(rates(), [Some(501); 2]);
+    // While the source is away too.
+    clusters.set_source(Err("refused".into()));
+    herder.put_connector("c", config(&cap("700")), None, Put::Upsert).await.unwrap();
+    until_true("the new cap holds", || rates() == [Some(700); 2]).await;
+    until_states(&herder, "FAILED [RUNNING, RUNNING]").await;
+    clusters.set_source(Ok(vec![tp("t", 0), tp("t", 1)]));
+    until_states(&herder, "RUNNING [RUNNING, RUNNING]").await;
+    until_true("its tasks are stored", || {
+        herder.tasks("c").unwrap().iter().all(|(_, task)| task["kmirror.max.bytes.per.second"] == "700")
+    })
+    .await;
+    herder.put_connector("c", config(&[("tasks.max", "2")]), None, Put::Upsert).await.unwrap();
+    until_true("no cap holds", || rates() == [None; 2]).await;
+    until_states(&herder, "RUNNING [RUNNING, RUNNING]").await;
+    assert_eq!(clusters.drained.lock().unwrap().len(), 0);
+
+    // Tasks that start anew are bound by what is stored.
+    herder.put_connector("c", config(&cap("900")), None, Put::Upsert).await.unwrap();
+    until_true("the last cap holds", || rates() == [Some(900); 2]).await;
+    herder.drain().await;
+    let herder = clusters.herder().await;
+    until_states(&herder, "RUNNING [RUNNING, RUNNING]").await;
+    assert_eq!(rates(), [Some(900); 2]);
+}
+
+#[tokio::test]
 async fn a_stopped_partition_fails_its_task_which_a_restart_starts_anew() {
     let clusters = Clusters::new(&[tp("t", 0), tp("t", 1)]);
     let herder = clusters.herder().await;

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     config::Hint,
+    flow::RateCap,
     records::{State, TargetState},
 };
 
@@ -118,6 +119,8 @@ pub(super) struct Lifecycle {
     /// How many refreshes have failed since, and why the last of them did.
     refresh_failures: (u32, String),
     tasks: BTreeMap<u32, RunningTask>,
+    /// Shared by all tasks there ever are, so that a change holds for those that run.
+    rate: RateCap,
     /// Tasks to start anew when the connector is there again.
     restarts: BTreeSet<u32>,
     /// Per source alias, acknowledged positions of drained tasks that are not stored yet.
@@ -145,6 +148,7 @@ impl Lifecycle {
             found: Refreshed::default(),
             refresh_failures: (0, String::new()),
             tasks: BTreeMap::new(),
+            rate: RateCap::default(),
             restarts: BTreeSet::new(),
             unsaved: BTreeMap::new(),
             wake: Arc::new(Notify::new()),
@@ -261,13 +265,16 @@ impl Lifecycle {
                 }
             }
         }
+        // Not once the source is reached: it is the tasks that run which shall heed it.
+        self.rate.set(opened.max_bytes_per_second);
         self.phase = Phase::Starting { failures };
         self.refresh_failures.0 = 0;
         // A connector that is not enabled has no tasks, and needs no source.
         self.source = opened
             .enabled
             .then(|| Source::new(opened.source_alias, opened.source_name.clone(), opened.refresh, Instant::now()));
-        let (enabled, connect, limit) = (opened.enabled, opened.connect, self.context.timings.attempt);
+        let (enabled, limit) = (opened.enabled, self.context.timings.attempt);
+        let connect = (opened.connect)(self.rate.clone());
         let name = opened.source_name;
         self.work.spawn(async move {
             if !enabled {

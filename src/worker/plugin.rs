@@ -8,7 +8,7 @@ use wire::{Cluster, TopicPartition};
 
 use crate::{
     config::{ConfigErrors, Hint, Properties, SourceConnectorConfig, WorkerConfig},
-    flow::{Engine, Flow, FlowStatus, Limits},
+    flow::{Engine, Flow, FlowStatus, Limits, RateCap},
     mirror::{self, SourceCheck, SourceConnector},
 };
 
@@ -30,9 +30,14 @@ pub(super) struct Opened {
     pub(super) hints: Vec<Hint>,
     /// The source's alias and addresses, for messages.
     pub(super) source_name: String,
+    /// Key `kmirror.max.bytes.per.second`.
+    pub(super) max_bytes_per_second: Option<u64>,
     /// Reaches both clusters.
-    pub(super) connect: BoxFuture<'static, Result<Box<dyn Connector>, String>>,
+    pub(super) connect: Connect,
 }
+
+/// Reaches both clusters; all tasks of the connector share the cap given.
+pub(super) type Connect = Box<dyn FnOnce(RateCap) -> BoxFuture<'static, Result<Box<dyn Connector>, String>> + Send>;
 
 /// What is wrong with a source; the texts name alias, addresses and cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,8 +106,8 @@ pub(super) struct MirrorSource {
     pub(super) limits: Limits,
 }
 
-/// A connector with what runs its tasks, and what it shares with the others of its worker.
-struct Limited(SourceConnector, Engine, Limits);
+/// A connector with what runs its tasks, what it shares with the others of its worker, and what its tasks share.
+struct Limited(SourceConnector, Engine, Limits, RateCap);
 
 impl Plugin for MirrorSource {
     fn open(&self, config: &Properties) -> Result<Opened, ConfigErrors> {
@@ -114,10 +119,13 @@ impl Plugin for MirrorSource {
             refresh: config.refresh_topics,
             hints: config.hints.clone(),
             source_name: format!("cluster {} at {}", config.source_alias, config.source_bootstrap.join(",")),
-            connect: Box::pin(async move {
-                let connector = SourceConnector::connect(config, &cluster).await.map_err(|error| causes(&error))?;
-                let engine = Engine::new(connector.name());
-                Ok(Box::new(Limited(connector, engine, limits)) as Box<dyn Connector>)
+            max_bytes_per_second: config.max_bytes_per_second,
+            connect: Box::new(move |rate| {
+                Box::pin(async move {
+                    let connector = SourceConnector::connect(config, &cluster).await.map_err(|error| causes(&error))?;
+                    let engine = Engine::new(connector.name());
+                    Ok(Box::new(Limited(connector, engine, limits, rate)) as Box<dyn Connector>)
+                })
             }),
         })
     }
@@ -165,7 +173,7 @@ impl Connector for Limited {
         partitions: &[TopicPartition],
         positions: &BTreeMap<TopicPartition, i64>,
     ) -> Box<dyn Task> {
-        Box::new(self.1.start(self.0.flow_spec(task, partitions, positions, &self.2)))
+        Box::new(self.1.start(self.0.flow_spec(task, partitions, positions, &self.2, &self.3)))
     }
 }
 

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     config::{self, ConfigError, ConfigErrors, OverridePolicy, Properties, StorageTopic, WorkerConfig},
-    flow::FlowStatus,
+    flow::{FlowStatus, RateCap},
 };
 
 /// The clusters of a test: what they hold, and whether they answer.
@@ -52,6 +52,8 @@ pub(crate) struct Clusters {
 pub(crate) struct FakeTask {
     /// Positions it was started from.
     pub(crate) from: BTreeMap<TopicPartition, i64>,
+    /// What caps it.
+    pub(crate) rate: RateCap,
     pub(crate) acknowledged: Mutex<BTreeMap<TopicPartition, i64>>,
     pub(crate) status: watch::Sender<FlowStatus>,
 }
@@ -157,6 +159,8 @@ pub(crate) fn unstarted_worker() -> Worker {
         advertised_host: None,
         advertised_port: None,
         override_policy: OverridePolicy::All,
+        max_bytes_per_second: None,
+        memory_bytes: 32 * 1024 * 1024,
         hints: Vec::new(),
     };
     Worker::new(config, "me:8083".into())
@@ -209,10 +213,13 @@ impl Plugin for FakePlugin {
             refresh: Some(Duration::from_millis(20)),
             hints: Vec::new(),
             source_name: "cluster A at 127.0.0.1:9".into(),
-            connect: Box::pin(async move {
-                clusters.source.lock().unwrap().clone()?;
-                clusters.connects.fetch_add(1, Ordering::AcqRel);
-                Ok(Box::new(FakeConnector { clusters, tasks_max, reset_none }) as Box<dyn Connector>)
+            max_bytes_per_second: get("kmirror.max.bytes.per.second").map(|v| v.parse().unwrap()),
+            connect: Box::new(move |rate| {
+                Box::pin(async move {
+                    clusters.source.lock().unwrap().clone()?;
+                    clusters.connects.fetch_add(1, Ordering::AcqRel);
+                    Ok(Box::new(FakeConnector { clusters, tasks_max, reset_none, rate }) as Box<dyn Connector>)
+                })
             }),
         })
     }
@@ -234,6 +241,7 @@ struct FakeConnector {
     clusters: Arc<Clusters>,
     tasks_max: usize,
     reset_none: bool,
+    rate: RateCap,
 }
 
 impl Connector for FakeConnector {
@@ -276,7 +284,7 @@ impl Connector for FakeConnector {
         partitions: &[TopicPartition],
         positions: &BTreeMap<TopicPartition, i64>,
     ) -> Box<dyn Task> {
-        let inside = Arc::new(FakeTask { from: positions.clone(), ..FakeTask::default() });
+        let inside = Arc::new(FakeTask { from: positions.clone(), rate: self.rate.clone(), ..FakeTask::default() });
         let mut tasks = self.clusters.tasks.lock().unwrap();
         for partition in partitions {
             let taken = tasks.keys().any(|running| running.contains(partition));

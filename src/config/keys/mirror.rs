@@ -24,7 +24,8 @@ const TOPICS_EXCLUDE: &str = r"mm2.*\.internal, .*\.replica, __.*";
 
 const CONFIG_PROPERTIES_EXCLUDE: &str = r"follower\.replication\.throttled\.replicas, leader\.replication\.throttled\.replicas, message\.timestamp\.difference\.max\.ms, message\.timestamp\.type, unclean\.leader\.election\.enable, min\.insync\.replicas";
 
-/// Keys of a MirrorSourceConnector beside the framework's: those common to MirrorMaker's connectors, then its own.
+/// Keys of a MirrorSourceConnector beside the framework's: those common to MirrorMaker's connectors, then its own,
+/// and kmirror's.
 /// Client settings come under `source.cluster.`, `target.cluster.`, `consumer.`, `producer.`, `admin.`, these with
 /// `source.` or `target.` before them, and `producer.override.`.
 pub const MIRROR_SOURCE_KEYS: &[Key] = &[
@@ -144,6 +145,15 @@ pub const MIRROR_SOURCE_KEYS: &[Key] = &[
         Value("false"),
         "Whether metrics carry the source's alias (Kafka 3.5 to 3.9).",
     ),
+    Key::new(
+        super::MAX_BYTES_PER_SECOND,
+        Long,
+        Value("0"),
+        "Bytes per second, as the brokers store them (compressed), that the connector's tasks on a worker fetch \
+         together; 0 for no cap. A change holds at once and restarts no task. MirrorMaker has no such key.",
+    )
+    .importance(Medium)
+    .valid(Valid::AtLeast(0)),
 ];
 
 /// Keys of MirrorMaker's other connectors and of its dedicated mode, which shared configurations set everywhere. They

@@ -1,4 +1,4 @@
-//! Keys of a worker's properties file (`DistributedConfig`, `WorkerConfig`, `RestServerConfig`).
+//! Keys of a worker's properties file (`DistributedConfig`, `WorkerConfig`, `RestServerConfig`), and kmirror's own.
 
 use crate::config::key::{
     Default::{Null, Required, Value},
@@ -10,6 +10,8 @@ use crate::config::key::{
 
 /// The signature algorithm of internal requests, and the key's.
 const HMAC: &str = "HmacSHA256";
+/// `kmirror.memory.bytes` below this would leave single partitions waiting for each other.
+const LEAST_MEMORY: i64 = 4 * 1024 * 1024;
 
 /// Keys a worker's properties file may hold. Beside them: client settings under `producer.`, `consumer.` and `admin.`,
 /// topic settings under `config.storage.`, `offset.storage.` and `status.storage.`, and `listeners.https.`.
@@ -184,4 +186,21 @@ pub const WORKER_KEYS: &[Key] = &[
         Value("0.8"),
         "Share of a credential's life after which it is renewed.",
     ),
+    Key::new(
+        super::MAX_BYTES_PER_SECOND,
+        Long,
+        Value("0"),
+        "Bytes per second, as the brokers store them (compressed), that all connectors of this worker fetch together; \
+         0 for no cap. Kafka has no such key.",
+    )
+    .importance(Medium)
+    .valid(Valid::AtLeast(0)),
+    Key::new(
+        "kmirror.memory.bytes",
+        Long,
+        Value("33554432"),
+        "Bytes that may be fetched and not yet acknowledged by the target, in this worker. Kafka has no such key.",
+    )
+    .importance(Medium)
+    .valid(Valid::AtLeast(LEAST_MEMORY)),
 ];
