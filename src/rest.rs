@@ -4,11 +4,13 @@
 //! - a body that can't be read is 400, where Connect answers 500: it is the client's to correct;
 //! - bodies over 1 MiB are 413, and bodies that do not arrive within 10 s are 408;
 //! - while the worker starts or drains, what needs its cluster is 503 with the cause, where Connect lets clients wait
-//!   90 s; `/health` is 503 too when the worker's cluster stops answering, so that load balancers notice.
+//!   90 s; `/health` is 503 too when the worker's cluster stops answering, so that load balancers notice;
+//! - what stands below `/kmirror` is not Connect's.
 
 mod body;
 mod connectors;
 mod error;
+mod limits;
 mod root;
 mod shapes;
 
@@ -144,9 +146,10 @@ fn route(router: Router<Arc<Worker>>, path: &str, methods: MethodRouter<Arc<Work
 }
 
 fn router(worker: Arc<Worker>, body_timeout: Duration) -> Router {
-    let routes: [(&str, MethodRouter<Arc<Worker>>); 10] = [
+    let routes: [(&str, MethodRouter<Arc<Worker>>); 11] = [
         ("/health", get(root::health)),
         ("/connector-plugins", get(root::plugins)),
+        ("/kmirror/limits", get(limits::limits).put(limits::change)),
         ("/connectors", get(connectors::list).post(connectors::create)),
         ("/connectors/{connector}", get(connectors::info).delete(connectors::delete)),
         ("/connectors/{connector}/config", get(connectors::config).put(connectors::put_config)),

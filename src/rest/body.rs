@@ -103,7 +103,7 @@ fn initial_state(text: &str) -> Result<TargetState, String> {
     }
 }
 
-fn kind(value: &Value) -> &'static str {
+pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::{
     config::Properties,
     records::{StatusValue, TaskId},
-    worker::{ConnectorInfo, ConnectorStatus},
+    worker::{ConnectorInfo, ConnectorStatus, LimitsInUse},
 };
 
 /// Every connector there is reads a source.
@@ -120,4 +120,25 @@ pub(super) struct ServerInfoBody {
 pub(super) struct HealthBody {
     pub(super) status: &'static str,
     pub(super) message: String,
+}
+
+/// A cap that is absent is null.
+#[derive(Serialize)]
+pub(super) struct LimitsBody {
+    #[serde(rename = "max.bytes.per.second")]
+    max_bytes_per_second: Option<u64>,
+    #[serde(rename = "memory.bytes")]
+    memory_bytes: usize,
+    #[serde(rename = "memory.bytes.in.use")]
+    memory_bytes_in_use: usize,
+}
+
+impl From<LimitsInUse> for LimitsBody {
+    fn from(limits: LimitsInUse) -> Self {
+        Self {
+            max_bytes_per_second: limits.max_bytes_per_second,
+            memory_bytes: limits.memory_bytes,
+            memory_bytes_in_use: limits.memory_bytes_in_use,
+        }
+    }
 }

@@ -304,6 +304,37 @@ async fn about_the_worker() {
 }
 
 #[tokio::test]
+async fn the_workers_limits_are_told_and_its_cap_changed() {
+    // A worker need not have started for that.
+    let config = WorkerConfig {
+        max_bytes_per_second: Some(7_000),
+        memory_bytes: 4 * 1024 * 1024,
+        ..unstarted_worker().config().clone()
+    };
+    let server = Server::start(Worker::new(config, "me:8083".into())).await;
+    let text =
+        |cap: &str| format!(r#"{{"max.bytes.per.second":{cap},"memory.bytes":4194304,"memory.bytes.in.use":0}}"#);
+    assert_eq!(server.get("/kmirror/limits").await.body, text("7000"));
+    for (given, shown) in [("500000", "500000"), ("null", "null"), ("9", "9"), ("0", "null"), ("8", "8")] {
+        let body = format!(r#"{{"max.bytes.per.second":{given}}}"#);
+        let put = server.call("PUT", "/kmirror/limits", &body).await;
+        assert_eq!((put.code, put.body), (200, text(shown)));
+        assert_eq!(server.get("/kmirror/limits/").await.body, text(shown));
+    }
+    let bad = server.call("PUT", "/kmirror/limits", r#"{"max.bytes.per.second":"1 MB"}"#).await;
+    let message = "Value of \"max.bytes.per.second\" is \"1 MB\"; expected is a whole number of bytes up to \
+                   9223372036854775807, or null or 0 for no cap";
+    assert_eq!(bad.error(), (400, message.to_owned()));
+    let unknown = server.call("PUT", "/kmirror/limits", r#"{"memory.bytes":1}"#).await.error();
+    assert_eq!(unknown, (400, r#"Unrecognized field "memory.bytes"; allowed is max.bytes.per.second"#.to_owned()));
+    for body in ["", "[]", "{}", "{"] {
+        assert_eq!(server.call("PUT", "/kmirror/limits", body).await.error().0, 400, "{body:?}");
+    }
+    assert_eq!(server.get("/kmirror/limits").await.body, text("8"), "nothing of that holds");
+    assert_eq!(server.call("POST", "/kmirror/limits", "{}").await.error().0, 405);
+}
+
+#[tokio::test]
 async fn a_worker_that_starts_says_what_it_waits_for() {
     let server = Server::start(unstarted_worker()).await;
     let health = server.get("/health").await;
