@@ -1,6 +1,7 @@
 //! Stories told through REST: the real program, real brokers, and what arrives read by librdkafka.
 
 mod brokers;
+mod caps;
 mod lifecycle;
 mod own_cluster;
 mod process;
