@@ -6,7 +6,11 @@ use super::{
     Error, GivenConfig, Herder, Put,
     testing::{Clusters, tp, until},
 };
-use crate::records::{State, TargetState};
+use crate::{
+    config::WORKER_KEYS,
+    flow::DEFAULT_BUDGET_BYTES,
+    records::{State, TargetState},
+};
 
 fn config(entries: &[(&str, &str)]) -> GivenConfig {
     let base = [("connector.class", "MirrorSourceConnector"), ("source.cluster.alias", "A")];
@@ -243,6 +247,12 @@ async fn a_cap_of_a_connector_is_shared_by_its_tasks_and_changed_while_they_run(
     let herder = clusters.herder().await;
     until_states(&herder, "RUNNING [RUNNING, RUNNING]").await;
     assert_eq!(rates(), [Some(900); 2]);
+}
+
+#[test]
+fn the_budget_is_by_default_what_flows_are_made_for() {
+    let key = WORKER_KEYS.iter().find(|key| key.name == "kmirror.memory.bytes").unwrap();
+    assert_eq!(key.default_text(), Some(DEFAULT_BUDGET_BYTES.to_string().as_str()));
 }
 
 #[tokio::test]

@@ -140,13 +140,13 @@ async fn the_workers_cap_holds_for_all_connectors_and_is_changed_through_rest() 
         [0, 1].map(|i| Copy { source: &pair.source, topic: &topics[i], target: &pair.target, remote: &remotes[i] });
     let cap = CAP.to_string();
     let mut worker =
-        Kmirror::on(&pair.target).property(KEY, &cap).property("kmirror.memory.bytes", "8388608").start().await?;
+        Kmirror::on(&pair.target).property(KEY, &cap).property("kmirror.memory.bytes", "4194304").start().await?;
     let limits = async |worker: &Kmirror| worker.get("/kmirror/limits").await?.ok();
     let shown = |limits: &Value, cap: Value| -> Result<()> {
         let members: Vec<_> = limits.as_object().context("no object")?.keys().map(String::as_str).collect();
         ensure!(members == ["max.bytes.per.second", "memory.bytes", "memory.bytes.in.use"], "{limits}");
-        ensure!(limits["max.bytes.per.second"] == cap && limits["memory.bytes"] == 8_388_608, "{limits}");
-        ensure!(limits["memory.bytes.in.use"].as_u64().is_some_and(|bytes| bytes <= 8_388_608), "{limits}");
+        ensure!(limits["max.bytes.per.second"] == cap && limits["memory.bytes"] == 4_194_304, "{limits}");
+        ensure!(limits["memory.bytes.in.use"].as_u64().is_some_and(|bytes| bytes <= 4_194_304), "{limits}");
         Ok(())
     };
     shown(&limits(&worker).await?, json!(CAP))?;
