@@ -1,10 +1,20 @@
 //! The clusters that all contestants use.
 
-use std::time::Instant;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
-use testkit::{Bulk, Cluster, Codec, Jvm, anyhow::Result, bulk_produce, create_topic, delete_topic};
+use testkit::{
+    Cluster, Jvm,
+    anyhow::{Context, Result, ensure},
+    wait_until,
+};
 
-use crate::contestants::Ends;
+use crate::{Choices, contestants::Ends, warm_up::warm_up};
+
+/// Longest wait for files to be removed.
+const REMOVED: Duration = Duration::from_secs(120);
 
 /// A source and a target of one broker each.
 pub(crate) struct Brokers {
@@ -13,9 +23,8 @@ pub(crate) struct Brokers {
 }
 
 impl Brokers {
-    /// Starts both and makes them write for a while, so that the first who is measured does not meet cold brokers.
-    /// `heap_mb` is each broker's.
-    pub(crate) async fn start(heap_mb: u32) -> Result<Self> {
+    /// Starts both and warms them up. `heap_mb` is each broker's.
+    pub(crate) async fn start(heap_mb: u32, choices: &Choices) -> Result<Self> {
         let began = Instant::now();
         let start = |name| {
             Cluster::builder()
@@ -26,11 +35,13 @@ impl Brokers {
                 .property("log.cleaner.backoff.ms", "15000")
                 .property("num.network.threads", "3")
                 .property("num.io.threads", "8")
+                // Not Kafka's minute: what is deleted takes room until then, which may be memory.
+                .property("log.segment.delete.delay.ms", "1000")
                 .start()
         };
         let (source, target) = tokio::try_join!(start("source"), start("target"))?;
         let brokers = Self { source, target };
-        tokio::try_join!(warm_up(&brokers.source), warm_up(&brokers.target))?;
+        warm_up(brokers.ends(), choices).await.context("warming the brokers up")?;
         eprintln!("brokers ready after {:.1} s", began.elapsed().as_secs_f64());
         Ok(brokers)
     }
@@ -41,15 +52,25 @@ impl Brokers {
     }
 }
 
-async fn warm_up(cluster: &Cluster) -> Result<()> {
-    let bootstrap = cluster.bootstrap();
-    for (codec, batch_bytes, records) in
-        [(Codec::Lz4, 262_144, 300_000), (Codec::None, 16_384, 300_000), (Codec::Gzip, 262_144, 50_000)]
-    {
-        let topic = format!("warm-up-{}", codec.name());
-        create_topic(&bootstrap, &topic, 8, 1, &[]).await?;
-        bulk_produce(&bootstrap, &topic, &Bulk { codec, batch_bytes, ..Bulk::new(records, 8) }).await?;
-        delete_topic(&bootstrap, &topic).await?;
+/// Waits until the files of deleted topics are gone: they take room, and removing them takes time that is nobody's.
+pub(crate) async fn files_gone(ends: Ends<'_>) -> Result<()> {
+    let mut directories = Vec::new();
+    for cluster in [ends.source, ends.target] {
+        for broker in cluster.broker_ids() {
+            let any = cluster.partition_dir(broker, "any", 0)?;
+            directories.push(any.parent().context("a partition's directory lies in none")?.to_owned());
+        }
     }
-    Ok(())
+    wait_until("files of deleted topics to be removed", REMOVED, async || {
+        let mut left = 0;
+        for directory in &directories {
+            for entry in fs::read_dir(directory)? {
+                // `<topic>-<partition>.<uuid>-delete`, of `LogManager.asyncDelete`.
+                left += usize::from(entry?.file_name().to_string_lossy().ends_with("-delete"));
+            }
+        }
+        ensure!(left == 0, "{left} directories are left");
+        Ok(())
+    })
+    .await
 }

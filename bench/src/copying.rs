@@ -12,6 +12,7 @@ use testkit::{
 
 use crate::{
     Choices,
+    brokers::files_gone,
     contestants::{Contestant, Ends, connector},
     machine::Moment,
     progress::{Expected, Stored, stored, watch},
@@ -106,6 +107,7 @@ pub(crate) async fn run(
     let target = ends.target.bootstrap();
     let alias = format!("{}{round}", contestant.word());
     let (config, remote) = connector(contestant, copy, &alias, ends, choices.tasks, &choices.tuning)?;
+    files_gone(ends).await?;
     let watcher = EndOffsets::new(&target)?;
     let worker = Worker::start(contestant, &choices.kmirror, &target).await?;
     let (before, machine) = (worker.usage()?, Moment::now(worker.pid, ends)?);

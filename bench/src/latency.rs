@@ -11,6 +11,7 @@ use testkit::{
 
 use crate::{
     Choices,
+    brokers::files_gone,
     contestants::{Contestant, Ends, plain},
     stats::{median, percentile},
     worker::Worker,
@@ -53,6 +54,7 @@ pub(crate) async fn run(
     let topic = unique("bench-latency");
     let alias = format!("{}{round}", contestant.word());
     let remote = format!("{alias}.{topic}");
+    files_gone(ends).await?;
     create_topic(&source, &topic, PARTITIONS, 1, &[]).await?;
     let worker = Worker::start(contestant, &choices.kmirror, &target).await?;
     worker.put_connector(&Value::Object(plain(&alias, &topic, ends, choices.tasks))).await?;

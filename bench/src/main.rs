@@ -8,15 +8,22 @@ mod copying;
 mod delay;
 mod latency;
 mod machine;
+mod place;
 mod progress;
 mod report;
 mod scale;
 mod stats;
 mod trouble;
+mod warm_up;
 mod worker;
 mod workloads;
 
-use std::{fs, path::PathBuf, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
 
 use clap::Parser;
 use serde_json::{Map, Value, json};
@@ -24,9 +31,11 @@ use testkit::{
     anyhow::{Context, Result, bail, ensure},
     delete_topics,
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 use brokers::Brokers;
 use contestants::{Contestant, Ends};
+use place::Place;
 use report::Section;
 use workloads::{Copy, Steady};
 
@@ -63,6 +72,9 @@ struct Arguments {
     /// A key of the connector of tuned MirrorMaker 2, as key=value; it wins over the bench's own
     #[arg(long = "tune", value_parser = key_value)]
     tuning: Vec<(String, String)>,
+    /// Directory for the brokers' data; in memory (/dev/shm) if there is room, else among temporary files unless set
+    #[arg(long)]
+    data: Option<PathBuf>,
     /// Directory for report.md and report.json
     #[arg(long)]
     results: PathBuf,
@@ -85,9 +97,26 @@ struct Choices {
     kmirror: PathBuf,
 }
 
-#[tokio::main]
-async fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
+    // Nothing is started for a list.
+    let place = if arguments.list { None } else { Some(Place::enter(arguments.data.as_deref())?) };
+    let runtime = tokio::runtime::Runtime::new()?;
+    let done = runtime.block_on(async {
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        // What was left of an interrupted run would take memory until the next one.
+        tokio::select! {
+            done = run(arguments, place.as_ref()) => done.map(|()| ExitCode::SUCCESS),
+            _ = interrupt.recv() => Ok(ExitCode::from(130)),
+            _ = terminate.recv() => Ok(ExitCode::from(143)),
+        }
+    });
+    // Producing may still be under way, to brokers that are gone.
+    runtime.shutdown_background();
+    done
+}
+
+async fn run(arguments: Arguments, place: Option<&Place>) -> Result<()> {
     let (mut copies, mut streams) = (workloads::copies(), workloads::steady_streams().to_vec());
     if arguments.list {
         copies.iter().for_each(|copy| println!("{:16} {}", copy.name, copy.title));
@@ -119,6 +148,8 @@ async fn main() -> Result<()> {
     if choices.contestants.is_empty() {
         bail!("no contestants");
     }
+    let place = place.context("no place for data")?;
+    eprintln!("brokers' data in {} ({})", place.directory.display(), place.file_system);
     let began = Instant::now();
     let mut sections = match copies.is_empty() && streams.is_empty() {
         true => Vec::new(),
@@ -130,11 +161,11 @@ async fn main() -> Result<()> {
     if arguments.workloads.iter().any(|name| name == TROUBLE) {
         sections.push((TROUBLE, trouble::run(&choices, arguments.quick).await?));
     }
-    publish(&sections, &arguments.results, began)
+    publish(&sections, place, &arguments.results, began)
 }
 
 async fn sections(copies: &[Copy], streams: &[Steady], choices: &Choices) -> Result<Vec<(&'static str, Section)>> {
-    let brokers = Brokers::start(HEAP_MB).await?;
+    let brokers = Brokers::start(HEAP_MB, choices).await?;
     let ends = brokers.ends();
     let mut sections = Vec::new();
     for copy in copies {
@@ -181,8 +212,15 @@ fn turns(contestants: usize, round: u32) -> impl Iterator<Item = usize> {
 }
 
 /// Writes report.md and report.json, and prints the tables and, last, the verdicts.
-fn publish(sections: &[(&str, Section)], results: &std::path::Path, began: Instant) -> Result<()> {
-    let mut text: String = sections.iter().map(|(_, section)| format!("{}\n", section.table)).collect();
+fn publish(sections: &[(&str, Section)], place: &Place, results: &Path, began: Instant) -> Result<()> {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let mut text = format!(
+        "Kafka {}, {cores} cores, brokers' data in {} ({})\n\n",
+        testkit::kafka_version(),
+        place.directory.display(),
+        place.file_system
+    );
+    text.extend(sections.iter().map(|(_, section)| format!("{}\n", section.table)));
     let overview: String = sections.iter().filter_map(|(_, section)| section.overview.clone()).collect();
     if !overview.is_empty() {
         text += &format!("### all copies\n\n{}{overview}\n", report::OVERVIEW);
@@ -198,7 +236,8 @@ fn publish(sections: &[(&str, Section)], results: &std::path::Path, began: Insta
     let verdicts: Vec<_> = sections.iter().flat_map(|(_, section)| section.verdicts.clone()).collect();
     let json = json!({
         "kafka": testkit::kafka_version(),
-        "cores": std::thread::available_parallelism().map_or(0, usize::from),
+        "cores": cores,
+        "data": {"directory": place.directory, "file_system": place.file_system},
         "seconds": began.elapsed().as_secs(),
         "workloads": workloads,
         "verdicts": verdicts,
