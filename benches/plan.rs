@@ -1,7 +1,7 @@
 //! What the flow decides over each batch by its header. The file that decides is compiled into this program: nothing of the flow is public
 //! for its sake.
 //!
-//! `cargo bench -p kmirror`
+//! `cargo bench -p kmirror --bench plan`
 
 use std::hint::black_box;
 

@@ -1,7 +1,7 @@
 //! What the data path does to each batch: cut it out of a Fetch response, and give it a new header. Bytes per second
 //! are those of batches as stored; a Fetch response of 1 MiB of them is gone through each time.
 //!
-//! `cargo bench -p wire`, `cargo bench -p wire -- rewrite` for one of them.
+//! `cargo bench -p wire --bench batches`, with `-- rewrite` for one of them.
 
 use std::hint::black_box;
 

@@ -1,7 +1,7 @@
 //! What is written for a Produce request: all but the payloads, which are sent from where they are. The file that writes it is compiled
 //! into this program: nothing of it is public for its sake.
 //!
-//! `cargo bench -p wire -- produce`
+//! `cargo bench -p wire --bench produce_frame`
 
 use std::hint::black_box;
 
