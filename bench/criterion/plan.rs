@@ -8,7 +8,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use wire::BatchHeader;
 
-#[path = "../src/flow"]
+#[path = "../../src/flow"]
 #[expect(dead_code, reason = "the tests in it run with the flow's own, and leave what they use")]
 mod flow {
     pub(crate) mod plan;
