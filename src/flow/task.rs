@@ -30,7 +30,7 @@ use self::{
     prepare::prepare,
     producing::{Producing, Sent},
 };
-use super::{FetchSettings, FlowSpec, Limits, RateCap, Start, partition::Partition};
+use super::{FetchSettings, FlowSpec, Limits, RateCap, Start, heap, partition::Partition};
 
 /// Kafka's `metadata.max.age.ms`.
 const METADATA_AGE: Duration = Duration::from_secs(300);
@@ -271,6 +271,9 @@ impl Task {
         self.limits.budget.trim();
         self.sweeps_left = self.sweeps_left.saturating_sub(1);
         if self.holding_count == 0 {
+            if self.sweeps_left == 0 {
+                heap::give_back();
+            }
             return;
         }
         let mut given = 0;
