@@ -52,12 +52,15 @@ impl End {
         }
     }
 
-    /// When to ask for metadata, unless that is under way. From `overdue` on an answer of some broker is missing: the others may know that
+    /// When to ask for metadata, unless that is under way or nobody needs them. From `overdue` on an answer of some broker is missing: the others may know that
     /// it has gone.
     pub(super) fn refresh_due(&self, overdue: Option<Instant>) -> Option<Instant> {
-        let Some(last) = self.refreshed_at else { return (!self.refreshing).then_some(self.made_at) };
+        if self.refreshing || self.topics.is_empty() {
+            return None;
+        }
+        let Some(last) = self.refreshed_at else { return Some(self.made_at) };
         let next = last + if self.refresh_wanted { REFRESH_PAUSE } else { METADATA_AGE };
-        (!self.refreshing).then(|| overdue.map_or(next, |at| next.min(at.max(last + SILENCE_PAUSE))))
+        Some(overdue.map_or(next, |at| next.min(at.max(last + SILENCE_PAUSE))))
     }
 
     /// There are new topics, of which nothing is known yet.
@@ -91,6 +94,8 @@ mod tests {
     #[test]
     fn a_missing_answer_makes_metadata_due_again_and_again() {
         let mut end = End::new(Cluster::new(ClusterConfig::new("target", &[])));
+        assert_eq!(end.refresh_due(None), None, "no flow has joined");
+        end.topics = vec!["t".to_owned()];
         assert_eq!(end.refresh_due(None), Some(end.made_at), "at the start");
         let last = Instant::now();
         (end.refreshed_at, end.refresh_wanted) = (Some(last), false);
