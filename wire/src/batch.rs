@@ -15,6 +15,7 @@
 //!
 //! So whatever stands before byte 21 may be changed freely, and whatever stands behind needs a new checksum.
 
+mod checksum;
 mod header;
 mod rewrite;
 mod split;

@@ -2,15 +2,19 @@
 
 use bytes::Bytes;
 
+use super::checksum::with_other_beginning;
 use super::header::{CRC_AT, LENGTH_END, SUMMED_FROM};
 use super::{Batch, CorruptBatch, HEADER_LEN};
+
+/// From this length of the records on, bytes, the new sum is quicker derived from the old one than summed.
+const DERIVED_FROM: usize = 4_096;
 
 /// The header under which a batch is produced to another cluster, and its records, which stay where they are.
 ///
 /// The base offset becomes 0: any other makes the broker recompress (`LogValidator`, in-place assignment). The leader
 /// epoch becomes −1, the producer's fields those given: the source's own would collide with the target's. Everything
-/// else stays. The source's CRC is verified before the new one is summed, two passes over the bytes, so that what was
-/// corrupt on its way here is refused and not signed anew.
+/// else stays. The source's CRC is verified first, so that what was corrupt on its way here is refused and not signed
+/// anew; where it pays the new one is derived from it, so that the records are read once.
 ///
 /// `base_sequence` is the sequence of the first record; the next batch's is [`sequence_after`] it and the record count.
 ///
@@ -39,7 +43,13 @@ pub fn rewrite_header(
     header[51..53].copy_from_slice(&producer_epoch.to_be_bytes());
     header[53..57].copy_from_slice(&base_sequence.to_be_bytes());
     let payload = batch.payload();
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&header[SUMMED_FROM..]), &payload);
+    let crc = match u32::try_from(payload.len()) {
+        Ok(rest) if payload.len() >= DERIVED_FROM => {
+            let before = &batch.bytes()[SUMMED_FROM..HEADER_LEN];
+            with_other_beginning(batch.header().crc, before, &header[SUMMED_FROM..], rest)
+        }
+        _ => crc32c::crc32c_append(crc32c::crc32c(&header[SUMMED_FROM..]), &payload),
+    };
     header[CRC_AT..SUMMED_FROM].copy_from_slice(&crc.to_be_bytes());
     Ok((header, payload))
 }

@@ -50,7 +50,11 @@ prop_compose! {
 }
 
 fn payloads() -> impl Strategy<Value = Vec<u8>> {
-    prop::collection::vec(any::<u8>(), 0..400)
+    // Around the length from which on a sum is derived, too.
+    prop_oneof![
+        4 => prop::collection::vec(any::<u8>(), 0..400),
+        1 => prop::collection::vec(any::<u8>(), 4_090..4_100),
+    ]
 }
 
 prop_compose! {
