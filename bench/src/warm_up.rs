@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Brokers are warm when their compilers take less than this part of the CPU time they need for a pass.
-const WARM: f64 = 0.03;
+const WARM: f64 = 0.1;
 /// They are given up on after this time.
 const LONGEST: Duration = Duration::from_secs(90);
 const PARTITIONS: i32 = 8;
