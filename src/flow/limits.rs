@@ -12,8 +12,12 @@ use wire::Budget;
 
 /// Bytes in flight of a worker, where nothing else is configured: at this size a worker stays below 96 MB.
 pub const DEFAULT_BUDGET_BYTES: usize = 32 * 1024 * 1024;
-/// How much of a partition waits at most, and at least.
-const SHARE: std::ops::RangeInclusive<usize> = 64 * 1024..=1024 * 1024;
+/// How much of a partition waits at least, bytes.
+const LEAST_SHARE: usize = 64 * 1024;
+/// And at most: what a near broker brings when it is needed had better not leave the processor's cache before.
+const NEAR_SHARE: usize = 256 * 1024;
+/// What a far one brings has to last for as long as the next takes.
+const FAR_SHARE: usize = 1024 * 1024;
 /// A pause may give rise to a burst of what this long would have brought.
 const BURST: Duration = Duration::from_millis(100);
 /// Who has to wait asks again after this long: the cap may have been changed meanwhile.
@@ -38,9 +42,10 @@ impl Limits {
     }
 
     /// Bytes of one partition that may wait, so that half the budget is enough for all that have any.
-    pub(crate) fn share(&self) -> usize {
+    pub(crate) fn share(&self, far: bool) -> usize {
+        let most = if far { FAR_SHARE } else { NEAR_SHARE };
         let holding = self.holding.load(Ordering::Relaxed).max(1);
-        (self.budget.limit() / 4 / holding).clamp(*SHARE.start(), *SHARE.end())
+        (self.budget.limit() / 4 / holding).clamp(LEAST_SHARE, most)
     }
 
     pub(crate) fn partition_holds(&self, holds: bool) {
@@ -238,12 +243,12 @@ mod tests {
     #[test]
     fn shares_shrink_with_the_number_that_need_one() {
         let limits = Limits::new(32 * 1024 * 1024);
-        assert_eq!(limits.share(), *SHARE.end());
+        assert_eq!([true, false].map(|far| limits.share(far)), [FAR_SHARE, NEAR_SHARE]);
         (0..64).for_each(|_| limits.partition_holds(true));
-        assert_eq!(limits.share(), 128 * 1024);
+        assert_eq!([true, false].map(|far| limits.share(far)), [128 * 1024; 2]);
         (0..10_000).for_each(|_| limits.partition_holds(true));
-        assert_eq!(limits.share(), *SHARE.start());
+        assert_eq!(limits.share(true), LEAST_SHARE);
         (0..10_064).for_each(|_| limits.partition_holds(false));
-        assert_eq!(limits.share(), *SHARE.end());
+        assert_eq!(limits.share(true), FAR_SHARE);
     }
 }

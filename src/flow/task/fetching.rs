@@ -24,8 +24,12 @@ use crate::flow::{
 const FIRST_ASK: usize = 64 * 1024;
 /// With less free memory than this nothing is asked for. A first batch that is larger comes whole all the same (KIP-74).
 const LEAST_ASK: usize = 16 * 1024;
-/// Limit of an answer, bytes: some MB keep both ends busy without holding much.
-const MOST_ASK: usize = 4 * 1024 * 1024;
+/// Limit of a near broker's answer, bytes: enough to keep both ends busy, and little enough to stay in the processor's cache.
+const NEAR_ASK: usize = 2 * 1024 * 1024;
+/// Of a far one's, which is under way for long.
+const FAR_ASK: usize = 8 * 1024 * 1024;
+/// A broker is far when an answer with much in it takes as long.
+const FAR: Duration = Duration::from_millis(20);
 /// How long a broker may hold back the catch-up request.
 const CATCH_UP_WAIT: Duration = Duration::from_millis(10);
 
@@ -48,7 +52,10 @@ pub(super) struct Fetching {
     pub(super) short_of_memory: bool,
     /// When a request may go that waits for its rate, or out of a broker's silence.
     wake_at: Option<Instant>,
-    most_ask: usize,
+    /// The budget's part for one answer, bytes.
+    part: usize,
+    /// Whether the source's brokers are far.
+    far: bool,
 }
 
 #[derive(Debug)]
@@ -89,6 +96,7 @@ pub(super) struct Fetched {
     /// The partitions of a catch-up request.
     asked: Vec<usize>,
     reserved: usize,
+    sent_at: Instant,
     answer: wire::Result<Vec<FetchedPartition>>,
 }
 
@@ -101,7 +109,8 @@ impl Fetching {
             leaving: BTreeSet::new(),
             short_of_memory: false,
             wake_at: None,
-            most_ask: MOST_ASK.min(limits.budget.limit() / 8).max(LEAST_ASK),
+            part: limits.budget.limit() / 4,
+            far: false,
         }
     }
 
@@ -142,14 +151,14 @@ impl Fetching {
         self.hungry.clear();
     }
 
+    /// How much to ask for after an answer of `came` bytes.
     fn asks_more(asked: usize, came: usize, most: usize) -> usize {
-        if came * 2 >= asked {
-            (asked * 4).min(most)
-        } else if came * 8 < asked {
-            (asked / 2).max(FIRST_ASK.min(most))
-        } else {
-            asked
-        }
+        let next = match came {
+            much if is_much(much, asked) => asked * 4,
+            little if little * 8 < asked => (asked / 2).max(FIRST_ASK),
+            _ => asked,
+        };
+        next.min(most).max(LEAST_ASK)
     }
 }
 
@@ -164,7 +173,7 @@ impl Task {
         if self.seats[index].stay != Stay::Copied
             || self.fetching.places[index] != Place::Nowhere
             || self.fetching.hungry.contains(index)
-            || !partition.wants_fetch(now, self.limits.share())
+            || !partition.wants_fetch(now, self.limits.share(self.fetching.far))
         {
             return;
         }
@@ -286,7 +295,14 @@ impl Task {
             let reserved = room.bytes();
             let answer = cluster.fetch_round(id, FetchLane::Follow, &mut session, &limits, room).await;
             let asked = Vec::new();
-            Done::Fetched(Box::new(Fetched { broker: id, session: Some(session), asked, reserved, answer }))
+            Done::Fetched(Box::new(Fetched {
+                broker: id,
+                session: Some(session),
+                asked,
+                reserved,
+                sent_at: now,
+                answer,
+            }))
         }));
     }
 
@@ -317,13 +333,13 @@ impl Task {
         self.work.push(Box::pin(async move {
             let reserved = room.bytes();
             let answer = cluster.fetch_once(id, FetchLane::CatchUp, &partitions, &limits, room).await;
-            Done::Fetched(Box::new(Fetched { broker: id, session: None, asked, reserved, answer }))
+            Done::Fetched(Box::new(Fetched { broker: id, session: None, asked, reserved, sent_at: now, answer }))
         }));
     }
 
     /// What to ask for a partition, if it still wants anything.
     fn wanted(&mut self, index: usize, now: Instant) -> Option<FetchPartition> {
-        let share = self.limits.share();
+        let share = self.limits.share(self.fetching.far);
         let partition = &mut self.partitions[index];
         if self.seats[index].stay != Stay::Copied || self.asking.contains(&index) || !partition.wants_fetch(now, share)
         {
@@ -344,7 +360,7 @@ impl Task {
     }
 
     pub(super) fn fetched(&mut self, done: Fetched, now: Instant) {
-        let Fetched { broker: id, mut session, asked, reserved, answer } = done;
+        let Fetched { broker: id, mut session, asked, reserved, sent_at, answer } = done;
         let lane = if session.is_some() { FetchLane::Follow } else { FetchLane::CatchUp };
         self.fetching.is_due(id, lane, None);
         let what = || format!("Fetch from broker {id}");
@@ -360,11 +376,14 @@ impl Task {
         let came = parts.iter().map(|part| part.records.len()).sum();
         self.rate.spend(came, now);
         self.limits.rate.spend(came, now);
-        let most = self.fetching.most_ask;
+        if is_much(came, reserved) {
+            self.fetching.far = now.duration_since(sent_at) >= FAR;
+        }
+        let most = if self.fetching.far { FAR_ASK } else { NEAR_ASK }.min(self.fetching.part);
         if let Some(broker) = self.fetching.brokers.get_mut(&id) {
             broker.backoff.reset();
             let ask = if session.is_some() { &mut broker.follow_ask } else { &mut broker.catch_up_ask };
-            *ask = Fetching::asks_more(reserved, came, most).max(LEAST_ASK);
+            *ask = Fetching::asks_more(reserved, came, most);
             if session.is_none() {
                 broker.catching_up = false;
                 broker.caught_up = came == 0;
@@ -457,15 +476,20 @@ impl Task {
     }
 }
 
+/// Whether an answer was limited by what was asked for, rather than by what there was.
+fn is_much(came: usize, asked: usize) -> bool {
+    came * 2 >= asked
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_is_asked_for_follows_what_comes() {
-        let most = MOST_ASK;
+        let most = NEAR_ASK;
         let mut ask = FIRST_ASK;
-        for expected in [256 * 1024, 1024 * 1024, MOST_ASK, MOST_ASK] {
+        for expected in [256 * 1024, 1024 * 1024, NEAR_ASK, NEAR_ASK] {
             ask = Fetching::asks_more(ask, ask, most);
             assert_eq!(ask, expected);
         }
@@ -474,5 +498,7 @@ mod tests {
             ask = Fetching::asks_more(ask, 0, most);
         }
         assert_eq!(ask, FIRST_ASK);
+        assert_eq!(Fetching::asks_more(FAR_ASK, FAR_ASK / 4, most), most, "it is near again");
+        assert_eq!(Fetching::asks_more(FIRST_ASK, 0, 1), LEAST_ASK, "a budget of next to nothing");
     }
 }
