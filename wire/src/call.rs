@@ -44,5 +44,5 @@ calls! {
     FindCoordinatorRequest "FindCoordinator" 2..=3,
 }
 
-/// Produce is framed by hand (its payload is not copied), so it stands beside the table: zstd needs 7, topic ids 13.
+/// Produce is framed by hand (large payloads are not copied), so it stands beside the table: zstd needs 7, topic ids 13.
 pub(crate) const PRODUCE: (&str, i16, (i16, i16)) = ("Produce", 0, (7, 12));
