@@ -204,9 +204,15 @@ impl Task {
     }
 
     fn refresh_due(&self, side: Side) -> Option<Instant> {
+        let end = if side == Side::Source { &self.source } else { &self.target };
+        end.refresh_due(self.overdue(side).into_iter().map(|(at, _)| at).min())
+    }
+
+    /// From when on an answer of which broker is missing.
+    fn overdue(&self, side: Side) -> Vec<(Instant, i32)> {
         match side {
-            Side::Source => self.source.refresh_due(self.fetching.overdue()),
-            Side::Target => self.target.refresh_due(self.producing.overdue(&self.target.cluster)),
+            Side::Source => self.fetching.overdue().collect(),
+            Side::Target => self.producing.overdue(&self.target.cluster).collect(),
         }
     }
 
@@ -214,7 +220,9 @@ impl Task {
         if self.refresh_due(side).is_none_or(|due| due > now) {
             return;
         }
+        let overdue = self.overdue(side);
         let end = self.end(side);
+        overdue.iter().filter(|(at, _)| *at <= now).for_each(|(_, broker)| end.cluster.suspect(*broker));
         end.refreshing = true;
         end.refresh_wanted = false;
         end.refreshed_at = Some(now);

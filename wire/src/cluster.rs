@@ -188,6 +188,11 @@ impl Cluster {
         self.cache().brokers.contains_key(&broker)
     }
 
+    /// Does not ask this broker first what others can tell as well: it owes an answer.
+    pub fn suspect(&self, broker: i32) {
+        self.cache().answered(broker, false);
+    }
+
     /// Closes connections to brokers that the cluster no longer lists, so that their requests fail now: from a broker that has frozen no
     /// answer comes, and the cluster takes it off its list.
     pub fn close_unlisted(&self) {

@@ -123,9 +123,9 @@ impl Fetching {
         self.places[index]
     }
 
-    /// From when on an answer of some broker is missing.
-    pub(super) fn overdue(&self) -> Option<Instant> {
-        self.brokers.values().flat_map(|broker| broker.overdue).flatten().min()
+    /// From when on an answer of which broker is missing.
+    pub(super) fn overdue(&self) -> impl Iterator<Item = (Instant, i32)> {
+        self.brokers.iter().flat_map(|(id, broker)| broker.overdue.into_iter().flatten().map(|at| (at, *id)))
     }
 
     pub(super) fn wakes_at(&self) -> Option<Instant> {

@@ -100,15 +100,15 @@ impl Producing {
         }
     }
 
-    /// From when on an answer of some broker is missing.
-    pub(super) fn overdue(&self, target: &Cluster) -> Option<Instant> {
+    /// From when on an answer of which broker is missing.
+    pub(super) fn overdue(&self, target: &Cluster) -> impl Iterator<Item = (Instant, i32)> {
         let waiting = self.ways.iter().filter(|(_, under_way)| under_way.requests > 0);
-        let overdue = waiting.map(|(way, under_way)| {
+        waiting.map(|(way, under_way)| {
             // Requests wait out the broker's own wish for silence.
             let muted = target.produce_muted_until(way.0, way.1);
-            muted.map_or(under_way.overdue, |until| under_way.overdue.max(until + ACKS_WAIT + OVERDUE))
-        });
-        overdue.min()
+            let overdue = muted.map_or(under_way.overdue, |until| under_way.overdue.max(until + ACKS_WAIT + OVERDUE));
+            (overdue, way.0)
+        })
     }
 }
 
