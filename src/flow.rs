@@ -59,9 +59,9 @@ pub struct FlowPartition {
 pub struct FlowSpec {
     /// Names the flow in logs: `<connector>-<task>`.
     pub name: String,
-    /// Client id of the connections that fetch.
+    /// Client id of the connections that fetch, if this flow is the first of its engine.
     pub consumer_client_id: String,
-    /// Client id of the connections that produce.
+    /// Client id of the connections that produce, likewise.
     pub producer_client_id: String,
     /// The cluster that is read.
     pub source: Cluster,
