@@ -4,7 +4,7 @@
 //! the last slice of the answer is dropped; then its buffer goes back to the pool.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     future::Future,
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -184,8 +184,8 @@ impl Drop for Buffer {
         let bytes = mem::take(&mut self.bytes);
         if bytes.capacity() >= POOLED_FROM {
             let limit = self.room.shared.limit / POOL_FRACTION;
-            let surplus = self.room.shared.state().pool.keep(bytes, limit);
-            drop(surplus);
+            let evicted = self.room.shared.state().pool.keep(bytes, limit);
+            drop(evicted);
         }
     }
 }
@@ -199,13 +199,15 @@ fn class(length: usize) -> usize {
     length.div_ceil(step) * step
 }
 
-/// Idle buffers by capacity, the one used last on top.
+/// Idle buffers by capacity, the one used last at the back.
 #[derive(Debug, Default)]
 struct Pool {
-    idle: BTreeMap<usize, Vec<Idle>>,
+    idle: BTreeMap<usize, VecDeque<Idle>>,
     bytes: usize,
-    /// Counts [`Pool::trim`].
-    round: u64,
+    /// Counts [`Pool::keep`].
+    kept: u64,
+    /// What it counted to at the last [`Pool::trim`].
+    trimmed: u64,
 }
 
 #[derive(Debug)]
@@ -218,7 +220,7 @@ impl Pool {
     /// An idle buffer that holds `length` bytes and at most half as much again: what it is larger is in memory, but not counted.
     fn lend(&mut self, length: usize) -> Option<Vec<u8>> {
         let (&capacity, stack) = self.idle.range_mut(length..=length.saturating_add(length / 2)).next()?;
-        let mut buffer = stack.pop()?.buffer;
+        let mut buffer = stack.pop_back()?.buffer;
         if stack.is_empty() {
             self.idle.remove(&capacity);
         }
@@ -227,27 +229,52 @@ impl Pool {
         Some(buffer)
     }
 
-    /// Keeps a buffer, or returns it when the pool is full.
-    fn keep(&mut self, buffer: Vec<u8>, limit: usize) -> Option<Vec<u8>> {
+    /// Keeps a buffer, and returns those that have been idle longest where more than `limit` bytes are: sizes that are no longer asked
+    /// for would otherwise take the room of those that are.
+    fn keep(&mut self, buffer: Vec<u8>, limit: usize) -> Vec<Idle> {
         let capacity = buffer.capacity();
-        if self.bytes + capacity > limit {
-            return Some(buffer);
+        self.kept += 1;
+        let idle = Idle { buffer, since: self.kept };
+        if capacity > limit {
+            return vec![idle];
+        }
+        let mut evicted = Vec::new();
+        while self.bytes + capacity > limit
+            && let Some(longest) = self.evict()
+        {
+            evicted.push(longest);
         }
         self.bytes += capacity;
-        self.idle.entry(capacity).or_default().push(Idle { buffer, since: self.round });
-        None
+        self.idle.entry(capacity).or_default().push_back(idle);
+        evicted
+    }
+
+    /// Since when the buffer is idle that is so longest, and its capacity.
+    fn longest(&self) -> Option<(u64, usize)> {
+        self.idle.iter().filter_map(|(capacity, stack)| Some((stack.front()?.since, *capacity))).min()
+    }
+
+    /// The buffer that has been idle longest.
+    fn evict(&mut self) -> Option<Idle> {
+        let (_, capacity) = self.longest()?;
+        let stack = self.idle.get_mut(&capacity)?;
+        let idle = stack.pop_front();
+        if stack.is_empty() {
+            self.idle.remove(&capacity);
+        }
+        self.bytes -= capacity;
+        idle
     }
 
     /// What was not used since the last call.
     fn trim(&mut self) -> Vec<Idle> {
-        let round = self.round;
-        self.round += 1;
+        let before = mem::replace(&mut self.trimmed, self.kept);
         let mut gone = Vec::new();
-        self.idle.retain(|_, stack| {
-            gone.extend(stack.extract_if(.., |idle| idle.since < round));
-            !stack.is_empty()
-        });
-        self.bytes -= gone.iter().map(|idle| idle.buffer.capacity()).sum::<usize>();
+        while self.longest().is_some_and(|(since, _)| since <= before)
+            && let Some(idle) = self.evict()
+        {
+            gone.push(idle);
+        }
         gone
     }
 }

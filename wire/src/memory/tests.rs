@@ -114,6 +114,18 @@ fn the_pool_holds_a_quarter_of_the_budget() {
     assert_eq!((budget.used(), budget.shared.state().pool.bytes), (0, 2 * MIB));
 }
 
+#[test]
+fn sizes_that_no_longer_come_leave_the_pool_to_those_that_do() {
+    let budget = Budget::new(8 * MIB);
+    drop((0..4).map(|_| Buffer::new(budget.take(MIB / 2), MIB / 2)).collect::<Vec<_>>());
+    let first = lent(&budget, MIB);
+    assert_eq!(lent(&budget, MIB), first);
+    assert_eq!(budget.shared.state().pool.bytes, 2 * MIB);
+    // One that alone is more than the pool may hold puts none out.
+    lent(&budget, 3 * MIB);
+    assert_eq!(lent(&budget, MIB), first);
+}
+
 proptest! {
     #[test]
     fn classes_hold_their_length_and_waste_a_fifth_at_most(length in 1_usize..1 << 31) {
