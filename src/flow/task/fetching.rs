@@ -20,7 +20,7 @@ use crate::flow::{
     partition::Verdict,
 };
 
-/// Bytes asked for at first, and of a broker that has little; an answer that fills them asks for more the next time.
+/// Bytes that a follow round asks for at first, and of a broker that has little; an answer that fills them asks for more the next time.
 const FIRST_ASK: usize = 64 * 1024;
 /// With less free memory than this nothing is asked for. A first batch that is larger comes whole all the same (KIP-74).
 const LEAST_ASK: usize = 16 * 1024;
@@ -81,7 +81,7 @@ impl Broker {
             overdue: [None; 2],
             caught_up: false,
             follow_ask: FIRST_ASK,
-            catch_up_ask: FIRST_ASK,
+            catch_up_ask: NEAR_ASK,
             backoff: Backoff::for_requests(),
             not_before: None,
         }
@@ -310,7 +310,7 @@ impl Task {
         if self.is_muted(id, FetchLane::CatchUp, now) {
             return;
         }
-        let ask = self.fetching.brokers.get(&id).map_or(FIRST_ASK, |broker| broker.catch_up_ask);
+        let ask = self.fetching.brokers.get(&id).map_or(NEAR_ASK, |broker| broker.catch_up_ask);
         let Some(room) = self.room(ask, now) else { return };
         let (mut asked, mut partitions) = (Vec::new(), Vec::new());
         while let Some(index) = self.fetching.hungry.pop(id) {
