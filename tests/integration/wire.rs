@@ -28,7 +28,8 @@ async fn fetch_all(cluster: &Cluster, at: &TopicPartition) -> Result<Bytes> {
         max_bytes: 1 << 20,
         tag: 7,
     };
-    let limits = FetchLimits { max_wait: Duration::from_secs(5), min_bytes: 1, max_bytes: 1 << 20 };
+    let limits =
+        FetchLimits { max_wait: Duration::from_secs(5), min_bytes: 1, max_bytes: 1 << 20, read_committed: false };
     let room = Budget::new(1 << 20).reserve(1 << 20, 1 << 20).expect("nothing is used");
     let mut answer = cluster.fetch_once(leader.broker, FetchLane::Follow, &[wanted], &limits, room).await?;
     let part = answer.pop().expect("one partition");

@@ -22,6 +22,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use header::new_header;
 pub use header::{Batch, BatchHeader, Codec, HEADER_LEN, TimestampType};
 pub use rewrite::{rewrite_header, sequence_after};
 pub use split::{Batches, LegacyMessage, Stored};
@@ -81,13 +82,32 @@ pub enum CorruptBatch {
         /// CRC-32C of bytes 21 to the end.
         computed: u32,
     },
-    /// Sound, but with a header that must not be passed on under a producer id of ours: a broker takes transactional
-    /// batches only within a transaction of that id, and control batches from no client.
+    /// The records can't be decompressed.
+    #[error("batch at offset {base_offset} can't be decompressed ({codec}): {cause}")]
+    Payload {
+        /// Base offset.
+        base_offset: i64,
+        /// As `compression.type` names it.
+        codec: &'static str,
+        /// What the decompressor says.
+        cause: String,
+    },
+    /// The records are not what the header says.
+    #[error("record {index} of the batch at offset {base_offset} {what}")]
+    Record {
+        /// Base offset.
+        base_offset: i64,
+        /// How many records stand before it.
+        index: i32,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// Sound, but with a header that must not be passed on: a broker takes control batches from no client.
     #[error("batch at offset {base_offset} is {what}: it can't be passed on as it is")]
     NotPassable {
         /// Base offset.
         base_offset: i64,
-        /// `transactional` or `a control batch`.
+        /// `a control batch`.
         what: &'static str,
     },
 }

@@ -30,6 +30,8 @@ pub struct FetchLimits {
     pub min_bytes: i32,
     /// Limit of the whole answer; its first batch is sent even if it is larger.
     pub max_bytes: i32,
+    /// Up to the last stable offset, with the transactions that were aborted (`isolation.level`, KIP-98).
+    pub read_committed: bool,
 }
 
 /// One partition of a Fetch.
@@ -56,14 +58,36 @@ pub struct FetchedPartition {
     pub tag: usize,
     /// Kafka's error code, 0 for none.
     pub error: i16,
-    /// One past the last record that consumers may read, −1 when not told.
+    /// One past the last record that all in-sync replicas have, −1 when not told.
     pub high_watermark: i64,
+    /// Offset of the first record of a transaction that is open, the high watermark where there is none: read_committed ends there. −1 where
+    /// that was not asked for.
+    pub last_stable: i64,
     /// First offset still there, −1 when not told.
     pub log_start: i64,
     /// The replica to fetch from instead (KIP-392): told by a leader that knows one in our rack, and then without records.
     pub preferred_replica: Option<i32>,
+    /// Transactions whose records among these count for nothing: only where [`FetchLimits::read_committed`] was asked for.
+    pub aborted: Vec<AbortedTransaction>,
     /// Whole batches as stored, the last one perhaps cut off.
     pub records: Bytes,
+}
+
+/// A transaction that ended with a marker that aborts it. It may have begun before the first record of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AbortedTransaction {
+    /// Whose.
+    pub producer_id: i64,
+    /// Its first record's offset.
+    pub first_offset: i64,
+}
+
+impl FetchedPartition {
+    /// One past the last record that could be read. −1 when not told.
+    #[must_use]
+    pub fn readable_end(&self) -> i64 {
+        if self.last_stable < 0 { self.high_watermark } else { self.last_stable.min(self.high_watermark) }
+    }
 }
 
 /// Which of a broker's two Fetch connections: a broker holds back what comes behind a Fetch that waits.
@@ -85,7 +109,7 @@ impl FetchLane {
 }
 
 impl Cluster {
-    /// One round of a session, read_uncommitted: all partitions when it is new or the broker forgot it, else only what changed since the
+    /// One round of a session: all partitions when it is new or the broker forgot it, else only what changed since the
     /// last round. Partitions without news may be absent from the answer; errors are told per partition. After an error, and when this is
     /// dropped before it ends, the session begins anew at the next round. A session without partitions asks nothing.
     ///
@@ -121,11 +145,13 @@ impl Cluster {
             }
             self.check(FetchRequest::API, || format!("broker {broker}"), answer.error_code, None)?;
             session.accepted(&round, answer.session_id);
-            return Ok(self.read_fetch(answer, |id, topic, partition| session.wanted(id, topic, partition)));
+            return Ok(self.read_fetch(answer, limits.read_committed, |id, topic, partition| {
+                session.wanted(id, topic, partition)
+            }));
         }
     }
 
-    /// One Fetch without a session, read_uncommitted. Errors are told per partition. For the answer's bytes see [`Cluster::fetch_round`].
+    /// One Fetch without a session. Errors are told per partition. For the answer's bytes see [`Cluster::fetch_round`].
     ///
     /// # Errors
     /// When the broker could not be asked, or refuses the request as a whole.
@@ -165,7 +191,7 @@ impl Cluster {
             let at = next.replace(next.get() + 1);
             partitions.get(at).filter(is).or_else(|| partitions.iter().find(is))
         };
-        Ok(self.read_fetch(answer, find))
+        Ok(self.read_fetch(answer, limits.read_committed, find))
     }
 
     /// Until when a broker's quota wants silence on a lane (KIP-219). What is asked before waits it out, with its room: better to reserve
@@ -179,6 +205,7 @@ impl Cluster {
     fn read_fetch<'a>(
         &self,
         answer: FetchResponse,
+        read_committed: bool,
         find: impl Fn(u128, &str, i32) -> Option<&'a FetchPartition>,
     ) -> Vec<FetchedPartition> {
         let endpoints = answer.node_endpoints.iter();
@@ -197,8 +224,10 @@ impl Cluster {
                     tag: asked.tag,
                     error: part.error_code,
                     high_watermark: part.high_watermark,
+                    last_stable: if read_committed { part.last_stable_offset } else { -1 },
                     log_start: part.log_start_offset,
                     preferred_replica: Some(part.preferred_read_replica.0).filter(|id| *id >= 0),
+                    aborted: part.aborted_transactions.unwrap_or_default().into_iter().map(aborted).collect(),
                     // An empty slice would hold the whole answer.
                     records: part.records.filter(|records| !records.is_empty()).unwrap_or_default(),
                 });
@@ -208,12 +237,17 @@ impl Cluster {
     }
 }
 
+fn aborted(told: kafka_protocol::messages::fetch_response::AbortedTransaction) -> AbortedTransaction {
+    AbortedTransaction { producer_id: told.producer_id.0, first_offset: told.first_offset }
+}
+
 fn request(round: &mut Round, limits: &FetchLimits, rack: Option<&str>) -> FetchRequest {
     FetchRequest::default()
         .with_replica_id(BrokerId(-1))
         .with_max_wait_ms(i32::try_from(limits.max_wait.as_millis()).unwrap_or(i32::MAX))
         .with_min_bytes(limits.min_bytes)
         .with_max_bytes(limits.max_bytes)
+        .with_isolation_level(i8::from(limits.read_committed))
         .with_session_id(round.session_id)
         .with_session_epoch(round.epoch)
         .with_topics(mem::take(&mut round.topics))

@@ -16,6 +16,7 @@ mod metadata;
 mod murmur2;
 mod produce;
 mod produce_frame;
+mod records;
 mod small_topic;
 mod transport;
 mod types;
@@ -28,12 +29,13 @@ pub use batch::{
 pub use cluster::{Cluster, ClusterConfig};
 pub use data::{ActiveProducer, EpochEnd, ProducerId};
 pub use error::{Error, Recovery, Result, code_name, recovery_of};
-pub use fetch::{FetchLane, FetchLimits, FetchPartition, FetchSession, FetchedPartition};
+pub use fetch::{AbortedTransaction, FetchLane, FetchLimits, FetchPartition, FetchSession, FetchedPartition};
 pub use kafka_protocol::ResponseError;
 pub use memory::{Budget, Reservation};
 pub use metadata::Leader;
 pub use murmur2::partition_for_key;
 pub use produce::{ProduceBatch, ProduceLane, Produced};
+pub use records::{BatchBuilder, Built, Levels, RawRecord, RecordReader, legacy_codec, legacy_records};
 pub use types::{
     ConfigEntry, ConfigSource, GroupDescription, NewTopic, OffsetSpec, PartitionMetadata, Record, TopicMetadata,
     TopicPartition,

@@ -93,6 +93,13 @@ impl Budget {
         drop(idle);
     }
 
+    /// The same bytes, counted until they are dropped, whether there is room or not.
+    #[must_use]
+    pub fn count(&self, bytes: Bytes) -> Bytes {
+        let room = self.take(bytes.len());
+        Bytes::from_owner(Counted { bytes, _room: room })
+    }
+
     /// A counted copy of bytes: keeps one batch of a large answer so that the rest can go.
     #[must_use]
     pub fn copy(&self, bytes: &[u8]) -> Bytes {
@@ -102,6 +109,18 @@ impl Budget {
         let mut buffer = Buffer::new(self.take(bytes.len()), bytes.len());
         buffer.bytes.extend_from_slice(bytes);
         buffer.freeze()
+    }
+}
+
+/// Bytes that count without having been lent.
+struct Counted {
+    bytes: Bytes,
+    _room: Reservation,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

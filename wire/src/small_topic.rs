@@ -61,7 +61,12 @@ impl Cluster {
             max_bytes: READ_BYTES,
             tag: 0,
         };
-        let limits = FetchLimits { max_wait: Duration::from_millis(500), min_bytes: 1, max_bytes: READ_BYTES };
+        let limits = FetchLimits {
+            max_wait: Duration::from_millis(500),
+            min_bytes: 1,
+            max_bytes: READ_BYTES,
+            read_committed: false,
+        };
         let answer = self.fetch_plain(leader.broker, FetchLane::Follow, &[wanted], &limits, None).await?;
         let Some(part) = answer.into_iter().next() else {
             return Err(self.refused("Fetch", partition.to_string(), -1, None));

@@ -35,7 +35,16 @@ fn fetched(partition: &mut Partition, log: &'static [u8]) -> Verdict {
 }
 
 fn answer(records: Bytes) -> FetchedPartition {
-    FetchedPartition { tag: 0, error: 0, high_watermark: 8, log_start: 0, preferred_replica: None, records }
+    FetchedPartition {
+        tag: 0,
+        error: 0,
+        high_watermark: 8,
+        last_stable: 8,
+        log_start: 0,
+        preferred_replica: None,
+        aborted: Vec::new(),
+        records,
+    }
 }
 
 fn next(partition: &mut Partition, now: Instant) -> Option<ProduceBatch> {

@@ -42,7 +42,12 @@ impl Rounds {
     }
 
     async fn next(&mut self) -> ::wire::Result<Vec<FetchedPartition>> {
-        let limits = FetchLimits { max_wait: Duration::from_millis(200), min_bytes: 1, max_bytes: 1 << 20 };
+        let limits = FetchLimits {
+            max_wait: Duration::from_millis(200),
+            min_bytes: 1,
+            max_bytes: 1 << 20,
+            read_committed: false,
+        };
         let room = self.budget.reserve(ROOM, ROOM).expect("answers before this one are gone");
         self.cluster.fetch_round(self.broker, FetchLane::Follow, &mut self.session, &limits, room).await
     }
@@ -275,7 +280,8 @@ async fn a_throttled_lane_is_silent_and_no_other() -> Result<()> {
         .first(1),
     );
     let budget = Budget::new(ROOM);
-    let limits = FetchLimits { max_wait: Duration::from_millis(100), min_bytes: 1, max_bytes: 1 << 20 };
+    let limits =
+        FetchLimits { max_wait: Duration::from_millis(100), min_bytes: 1, max_bytes: 1 << 20, read_committed: false };
     let wanted = [wanted(&cluster, &at, 0)];
     let ask = |lane| {
         let room = budget.take(100);

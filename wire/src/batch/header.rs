@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::CorruptBatch;
+use crate::memory::Budget;
 
 /// Bytes of a batch before its records.
 pub const HEADER_LEN: usize = 61;
@@ -46,6 +47,17 @@ impl Codec {
             Self::Snappy => "snappy",
             Self::Lz4 => "lz4",
             Self::Zstd => "zstd",
+        }
+    }
+
+    /// The number it has in a batch's attributes.
+    fn id(self) -> i16 {
+        match self {
+            Self::None => 0,
+            Self::Gzip => 1,
+            Self::Snappy => 2,
+            Self::Lz4 => 3,
+            Self::Zstd => 4,
         }
     }
 }
@@ -199,6 +211,10 @@ impl BatchHeader {
         self.attributes & TRANSACTIONAL != 0
     }
 
+    pub(super) fn attributes_outside_transactions(&self) -> i16 {
+        self.attributes & !TRANSACTIONAL
+    }
+
     /// A marker of the broker's, such as the end of a transaction: no data of anybody's.
     #[must_use]
     pub fn is_control(&self) -> bool {
@@ -257,6 +273,12 @@ impl Batch {
         self.bytes.slice(HEADER_LEN..)
     }
 
+    /// The same batch, its bytes counted until it and all slices of it are dropped.
+    #[must_use]
+    pub fn counted(self, budget: &Budget) -> Self {
+        Self { header: self.header, bytes: budget.count(self.bytes) }
+    }
+
     /// Sums the batch: one pass over its bytes.
     ///
     /// # Errors
@@ -268,6 +290,34 @@ impl Batch {
         }
         Err(CorruptBatch::Checksum { base_offset: self.header.base_offset, stored: self.header.crc, computed })
     }
+}
+
+/// Writes the header of a batch without gaps and without a producer over the first bytes of `batch`, whose records stand behind them.
+pub(crate) fn new_header(
+    batch: &mut [u8],
+    codec: Codec,
+    base_offset: i64,
+    base_timestamp: i64,
+    max_timestamp: i64,
+    records: i32,
+) {
+    // Parsing finds a length that is none.
+    let length = i32::try_from(batch.len()).map_or(-1, |length| length - LENGTH_END as i32);
+    let mut put = |at: usize, bytes: &[u8]| batch[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, &base_offset.to_be_bytes());
+    put(8, &length.to_be_bytes());
+    put(LENGTH_END, &(-1_i32).to_be_bytes());
+    put(MAGIC_AT, &[2]);
+    put(SUMMED_FROM, &codec.id().to_be_bytes());
+    put(23, &(records - 1).to_be_bytes());
+    put(27, &base_timestamp.to_be_bytes());
+    put(35, &max_timestamp.to_be_bytes());
+    put(43, &(-1_i64).to_be_bytes());
+    put(51, &(-1_i16).to_be_bytes());
+    put(53, &(-1_i32).to_be_bytes());
+    put(57, &records.to_be_bytes());
+    let crc = crc32c::crc32c(&batch[SUMMED_FROM..]);
+    batch[CRC_AT..SUMMED_FROM].copy_from_slice(&crc.to_be_bytes());
 }
 
 /// `N` bytes of a header from `from` on: in bounds for every field of it.

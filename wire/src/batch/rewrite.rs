@@ -12,14 +12,14 @@ const DERIVED_FROM: usize = 4_096;
 /// The header under which a batch is produced to another cluster, and its records, which stay where they are.
 ///
 /// The base offset becomes 0: any other makes the broker recompress (`LogValidator`, in-place assignment). The leader
-/// epoch becomes −1, the producer's fields those given: the source's own would collide with the target's. Everything
-/// else stays. The source's CRC is verified first, so that what was corrupt on its way here is refused and not signed
+/// epoch becomes −1, the producer's fields those given: the source's own would collide with the target's. A record of a
+/// transaction becomes one of none: whoever copies it knows that it was committed. Everything else stays. The source's CRC is verified first, so that what was corrupt on its way here is refused and not signed
 /// anew; where it pays the new one is derived from it, so that the records are read once.
 ///
 /// `base_sequence` is the sequence of the first record; the next batch's is [`sequence_after`] it and the record count.
 ///
 /// # Errors
-/// [`CorruptBatch::Checksum`] for a corrupt batch, [`CorruptBatch::NotPassable`] for a transactional or control batch.
+/// [`CorruptBatch::Checksum`] for a corrupt batch, [`CorruptBatch::NotPassable`] for a control batch.
 pub fn rewrite_header(
     batch: &Batch,
     producer_id: i64,
@@ -32,13 +32,11 @@ pub fn rewrite_header(
     if batch.header().is_control() {
         return Err(CorruptBatch::NotPassable { base_offset, what: "a control batch" });
     }
-    if batch.header().is_transactional() {
-        return Err(CorruptBatch::NotPassable { base_offset, what: "transactional" });
-    }
     let mut header = [0; HEADER_LEN];
     header.copy_from_slice(&batch.bytes()[..HEADER_LEN]);
     header[..8].copy_from_slice(&0_i64.to_be_bytes());
     header[LENGTH_END..16].copy_from_slice(&(-1_i32).to_be_bytes());
+    header[SUMMED_FROM..23].copy_from_slice(&batch.header().attributes_outside_transactions().to_be_bytes());
     header[43..51].copy_from_slice(&producer_id.to_be_bytes());
     header[51..53].copy_from_slice(&producer_epoch.to_be_bytes());
     header[53..57].copy_from_slice(&base_sequence.to_be_bytes());
