@@ -8,6 +8,7 @@ mod heap;
 mod limits;
 mod partition;
 mod plan;
+mod recode;
 mod task;
 
 use std::{
@@ -88,12 +89,15 @@ pub struct FetchSettings {
     pub max_bytes: i32,
     /// `max.partition.fetch.bytes`: of one partition in an answer.
     pub max_partition_bytes: i32,
+    /// `isolation.level`: records of aborted transactions are left out, those of open ones waited for.
+    pub read_committed: bool,
 }
 
 impl Default for FetchSettings {
-    /// Kafka's defaults.
+    /// Kafka's defaults, but for `read_committed`.
     fn default() -> Self {
         Self {
+            read_committed: true,
             max_wait: Duration::from_millis(500),
             min_bytes: 1,
             max_bytes: 50 * 1024 * 1024,

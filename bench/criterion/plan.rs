@@ -40,7 +40,10 @@ fn header(n: i64, attributes: i16) -> BatchHeader {
 
 fn plans(criterion: &mut Criterion) {
     let passing = |headers: &[BatchHeader]| {
-        headers.iter().filter(|header| plan(black_box(header), black_box(header.base_offset)) == Plan::Pass).count()
+        headers
+            .iter()
+            .filter(|header| plan(black_box(header), black_box(header.base_offset), false) == Plan::Pass)
+            .count()
     };
     const LZ4: i16 = 3;
     const TRANSACTIONAL_CONTROL: i16 = 0x30;

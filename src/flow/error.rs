@@ -2,26 +2,10 @@
 
 use wire::{CorruptBatch, TopicPartition};
 
-use super::plan::{Drop, Reencode};
-
 /// A reason that only a person, or a later kmirror, can take away. It stops one partition; the others of the task go on. Offsets are the
 /// source's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Stopped {
-    /// A batch that this version can't copy without opening it.
-    #[error(
-        "{partition} of cluster {cluster}: the batch at offset {offset} {why}; this version copies only batches that pass whole"
-    )]
-    Unplanned {
-        /// The source's alias.
-        cluster: String,
-        /// Source partition.
-        partition: TopicPartition,
-        /// The batch's first offset.
-        offset: i64,
-        /// What stands in the way.
-        why: String,
-    },
     /// The bytes are not what the source's producer wrote, however often they are fetched.
     #[error("{partition} of cluster {cluster}: fetched {tries} times, and still {cause}")]
     Corrupt {
@@ -86,18 +70,4 @@ pub enum Stopped {
         /// Which cluster refuses what.
         cause: wire::Error,
     },
-}
-
-impl Stopped {
-    pub(crate) fn reencode(cluster: &str, partition: &TopicPartition, offset: i64, why: Reencode) -> Self {
-        Self::unplanned(cluster, partition, offset, why.to_string())
-    }
-
-    pub(crate) fn drop(cluster: &str, partition: &TopicPartition, offset: i64, why: Drop) -> Self {
-        Self::unplanned(cluster, partition, offset, why.to_string())
-    }
-
-    fn unplanned(cluster: &str, partition: &TopicPartition, offset: i64, why: String) -> Self {
-        Self::Unplanned { cluster: cluster.to_owned(), partition: partition.clone(), offset, why }
-    }
 }

@@ -1,31 +1,19 @@
 //! One partition on its way from source to target: what is fetched, what is sent, what is acknowledged. Pure: time comes as a parameter,
 //! and requests are made by [`super::task`].
 
+mod answer;
 mod attempts;
 mod outbound;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use wire::{
-    Batch, Batches, CorruptBatch, FetchedPartition, ProduceBatch, ProducerId, Recovery, ResponseError, Stored,
-    TopicPartition, rewrite_header, sequence_after,
-};
+use wire::{ProduceBatch, ProducerId, Recovery, ResponseError, TopicPartition};
 
 pub(crate) use self::attempts::Verdict;
-use self::{
-    attempts::{Attempts, CORRUPT_TRIES},
-    outbound::{Outbound, Ready},
-};
-use super::{
-    error::Stopped,
-    plan::{Plan, Reencode, plan},
-};
+use self::{answer::Answer, attempts::Attempts, outbound::Outbound};
+use super::error::Stopped;
 
-/// Largest batch believed in: Kafka's `socket.request.max.bytes`, beyond which no producer can have written it.
-const MAX_BATCH_BYTES: usize = 100 * 1024 * 1024;
-/// How long a follower that the leader named is read from before the leader is asked again: Kafka's `metadata.max.age.ms`.
-const PREFERENCE_AGE: Duration = Duration::from_secs(300);
 /// Acknowledgements in a row after which a partition that was slow shares its requests with the others again.
 const QUICK_AGAIN: u32 = 3;
 
@@ -42,6 +30,8 @@ pub(crate) struct Partition {
     /// Next source offset to fetch.
     position: i64,
     outbound: Outbound,
+    /// An answer of which some is being written anew: nothing is fetched until that is there.
+    answer: Option<Answer>,
     /// The offset that a Fetch under way asks for.
     fetching: Option<i64>,
     /// The last fetch cut off the first batch, or left it out: it has to stand first in the next.
@@ -68,6 +58,7 @@ impl Partition {
             sequence: 0,
             position: 0,
             outbound: Outbound::default(),
+            answer: None,
             fetching: None,
             starved: false,
             largest_batch: 0,
@@ -128,6 +119,7 @@ impl Partition {
         self.is_prepared()
             && self.stopped.is_none()
             && self.fetching.is_none()
+            && self.answer.is_none()
             && self.outbound.waiting_bytes() < low_water
             && !self.outbound.is_stuck(now)
             && self.fetches.waits_until(now).is_none()
@@ -150,97 +142,6 @@ impl Partition {
     /// The request came back, for better or worse. False when what it brought is no longer what comes next.
     pub(crate) fn fetch_done(&mut self) -> bool {
         self.fetching.take() == Some(self.position) && self.stopped.is_none()
-    }
-
-    /// Takes over what a Fetch brought: whole batches are planned, checked, given their new header and queued.
-    pub(crate) fn fetched(&mut self, cluster: &str, answer: FetchedPartition, now: Instant) -> Verdict {
-        self.fetches.succeeded();
-        self.starved = false;
-        if answer.records.is_empty() {
-            if let Some(replica) = answer.preferred_replica {
-                self.follower = Some((replica, now + PREFERENCE_AGE));
-            } else {
-                // The answer was full before it was this partition's turn, or its next batch is larger than the limits.
-                self.starved = answer.high_watermark > self.position;
-            }
-            return Verdict::Wait;
-        }
-        let mut batches = Batches::new(answer.records, MAX_BATCH_BYTES);
-        let before = self.position;
-        for cut in batches.by_ref() {
-            let queued = match cut {
-                Ok(Stored::Batch(batch)) => self.enqueue(cluster, &batch),
-                Ok(Stored::Legacy(old)) => Err(Verdicted::Stop(Box::new(Stopped::reencode(
-                    cluster,
-                    &self.source,
-                    old.offset,
-                    Reencode::Magic(old.magic),
-                )))),
-                Err(cause) => Err(Verdicted::Corrupt(cause)),
-            };
-            match queued {
-                Ok(()) => {}
-                Err(Verdicted::Stop(reason)) => {
-                    self.stopped = Some(reason);
-                    return Verdict::Stop;
-                }
-                Err(Verdicted::Corrupt(cause)) => return self.corrupt(cluster, cause),
-            }
-        }
-        self.starved = self.position == before && batches.rest() > 0;
-        Verdict::Wait
-    }
-
-    fn enqueue(&mut self, cluster: &str, batch: &Batch) -> Result<(), Verdicted> {
-        let header = batch.header();
-        if header.next_offset() <= self.position {
-            // A fetch answers with the whole batch that holds the offset asked for; this one lies before it altogether.
-            return Ok(());
-        }
-        let Some(producer) = self.producer else { return Ok(()) };
-        let offset = header.base_offset;
-        let stop = match plan(header, self.position) {
-            Plan::Pass => None,
-            Plan::Reencode(why) => Some(Stopped::reencode(cluster, &self.source, offset, why)),
-            Plan::Drop(why) => Some(Stopped::drop(cluster, &self.source, offset, why)),
-        };
-        if let Some(reason) = stop {
-            // What the header says counts only if its sum is right.
-            batch.verify().map_err(Verdicted::Corrupt)?;
-            return Err(Verdicted::Stop(Box::new(reason)));
-        }
-        let (rewritten, payload) =
-            rewrite_header(batch, producer.id, producer.epoch, self.sequence).map_err(Verdicted::Corrupt)?;
-        let ready = Ready {
-            header: rewritten,
-            payload,
-            base: offset,
-            next: header.next_offset(),
-            sequence: self.sequence,
-            records: header.record_count,
-            max_timestamp: header.max_timestamp,
-        };
-        self.sequence = sequence_after(self.sequence, ready.records);
-        self.position = ready.next;
-        self.fetches.corrupt = 0;
-        self.largest_batch = self.largest_batch.max(ready.bytes());
-        self.outbound.push(ready);
-        Ok(())
-    }
-
-    fn corrupt(&mut self, cluster: &str, cause: CorruptBatch) -> Verdict {
-        self.fetches.corrupt += 1;
-        if self.fetches.corrupt >= CORRUPT_TRIES {
-            self.stop(Stopped::Corrupt {
-                cluster: cluster.to_owned(),
-                partition: self.source.clone(),
-                tries: self.fetches.corrupt,
-                cause,
-            });
-            return Verdict::Stop;
-        }
-        tracing::warn!(cluster, partition = %self.source, %cause, "corrupt batch, fetching it again");
-        Verdict::Wait
     }
 
     /// The next batch to send, if one may be sent now, and the source offset it begins at. For `fresh_after` see [`Outbound::can_send`].
@@ -413,6 +314,7 @@ impl Partition {
     /// Lets go of all that is fetched and not acknowledged: the target no longer takes it.
     pub(crate) fn abandon(&mut self) {
         self.outbound.clear();
+        self.void_answer();
     }
 
     pub(crate) fn stop(&mut self, reason: Stopped) {
@@ -425,13 +327,9 @@ impl Partition {
         let Some((position, sequence)) = self.outbound.give_back(now, copy) else { return false };
         self.position = position;
         self.sequence = sequence;
+        self.void_answer();
         true
     }
-}
-
-enum Verdicted {
-    Stop(Box<Stopped>),
-    Corrupt(CorruptBatch),
 }
 
 #[cfg(test)]

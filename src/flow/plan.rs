@@ -1,6 +1,8 @@
 //! What is to be done with a batch, decided by its header alone.
 
-use wire::{BatchHeader, TimestampType};
+use std::collections::HashSet;
+
+use wire::{AbortedTransaction, BatchHeader, TimestampType};
 
 /// What becomes of a batch on its way to the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,9 +21,6 @@ pub(crate) enum Reencode {
     /// A format older than Kafka 0.11: brokers refuse it in Produce 3 and later.
     #[error("is of message format {0}, which has to be converted")]
     Magic(i8),
-    /// Part of a transaction: aborted ones have to be left out.
-    #[error("is part of a transaction")]
-    Transactional,
     /// Compaction removed records: brokers refuse a count that differs from the range (`LogValidator`).
     #[error("has gaps left by compaction, {records} records over {span} offsets")]
     CompactionGap {
@@ -50,21 +49,24 @@ pub(crate) enum Drop {
     /// A transaction's commit or abort marker: clients may not write it.
     #[error("is a transaction marker")]
     Control,
+    /// Its transaction was aborted, and only committed ones are read.
+    #[error("is part of an aborted transaction")]
+    Aborted,
     /// Compaction removed all its records and kept the header for its producer's state.
     #[error("has no records left after compaction")]
     Emptied,
 }
 
-/// Decides over a batch of format 2 for a copy that stands at source offset `position`.
-pub(crate) fn plan(header: &BatchHeader, position: i64) -> Plan {
+/// Decides over a batch of format 2 for a copy that stands at source offset `position`. `aborted`: its transaction was.
+pub(crate) fn plan(header: &BatchHeader, position: i64, aborted: bool) -> Plan {
     if header.is_control() {
         return Plan::Drop(Drop::Control);
     }
     if header.record_count == 0 {
         return Plan::Drop(Drop::Emptied);
     }
-    if header.is_transactional() {
-        return Plan::Reencode(Reencode::Transactional);
+    if aborted {
+        return Plan::Drop(Drop::Aborted);
     }
     if !header.is_contiguous() {
         let span = header.next_offset() - header.base_offset;
@@ -80,6 +82,34 @@ pub(crate) fn plan(header: &BatchHeader, position: i64) -> Plan {
         return Plan::Reencode(Reencode::StartsBefore { position });
     }
     Plan::Pass
+}
+
+/// Which batches of a Fetch answer belong to aborted transactions, as a consumer finds out (`CompletedFetch`): a transaction is aborted from
+/// its first offset up to its producer's next marker. No record has to be looked at.
+#[derive(Debug)]
+pub(crate) struct Aborted {
+    /// Those that begin later, the next one last.
+    later: Vec<AbortedTransaction>,
+    /// Producers in the middle of one.
+    producers: HashSet<i64>,
+}
+
+impl Aborted {
+    pub(crate) fn new(mut transactions: Vec<AbortedTransaction>) -> Self {
+        transactions.sort_unstable_by_key(|transaction| std::cmp::Reverse(transaction.first_offset));
+        Self { later: transactions, producers: HashSet::new() }
+    }
+
+    /// To be asked about each batch of the answer, in order.
+    pub(crate) fn includes(&mut self, header: &BatchHeader) -> bool {
+        while let Some(begun) = self.later.pop_if(|next| next.first_offset <= header.last_offset()) {
+            self.producers.insert(begun.producer_id);
+        }
+        if header.is_control() {
+            self.producers.remove(&header.producer_id);
+        }
+        header.is_transactional() && self.producers.contains(&header.producer_id)
+    }
 }
 
 #[cfg(test)]
@@ -117,7 +147,7 @@ mod tests {
             (0, 5, 5, 90, Plan::Pass),
             (4, 5, 5, 100, Plan::Pass), // zstd
             (CONTROL | TRANSACTIONAL, 1, 1, 100, Plan::Drop(Drop::Control)),
-            (TRANSACTIONAL, 5, 5, 100, Plan::Reencode(Reencode::Transactional)),
+            (TRANSACTIONAL, 5, 5, 100, Plan::Pass),
             (0, 0, 5, 100, Plan::Drop(Drop::Emptied)),
             (0, 3, 5, 100, Plan::Reencode(gap)),
             (DELETE_HORIZON, 5, 5, 100, Plan::Reencode(Reencode::DeleteHorizon)),
@@ -125,10 +155,35 @@ mod tests {
             (0, 5, 5, 102, Plan::Reencode(Reencode::StartsBefore { position: 102 })),
         ] {
             assert_eq!(
-                plan(&header(attributes, records, span), position),
+                plan(&header(attributes, records, span), position, false),
                 expected,
                 "{attributes:#b} {records}/{span} at {position}"
             );
+        }
+        assert_eq!(plan(&header(TRANSACTIONAL, 5, 5), 100, true), Plan::Drop(Drop::Aborted));
+        assert_eq!(plan(&header(CONTROL | TRANSACTIONAL, 1, 1), 100, true), Plan::Drop(Drop::Control));
+    }
+
+    #[test]
+    fn a_transaction_is_aborted_up_to_its_producer_s_marker() {
+        let aborted = |producer_id, first_offset| AbortedTransaction { producer_id, first_offset };
+        let mut answer = Aborted::new(vec![aborted(1, 30), aborted(2, 5), aborted(1, 12)]);
+        // Offset, producer, attributes, whether aborted. The second one of producer 1 was committed.
+        for (base_offset, producer_id, attributes, expected) in [
+            (10, 2, TRANSACTIONAL, true),
+            (11, 1, TRANSACTIONAL, false),
+            (12, 1, TRANSACTIONAL, true),
+            (13, 2, TRANSACTIONAL, true),
+            (14, 2, TRANSACTIONAL | CONTROL, false),
+            (15, 2, TRANSACTIONAL, false),
+            (16, 1, 0, false),
+            (17, 1, TRANSACTIONAL | CONTROL, false),
+            (20, 1, TRANSACTIONAL, false),
+            (21, 1, TRANSACTIONAL | CONTROL, false),
+            (30, 1, TRANSACTIONAL, true),
+        ] {
+            let header = BatchHeader { base_offset, producer_id, ..header(attributes, 1, 1) };
+            assert_eq!(answer.includes(&header), expected, "at {base_offset}");
         }
     }
 }

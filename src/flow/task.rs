@@ -14,12 +14,18 @@ mod queues;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    num::NonZero,
+    sync::Arc,
+    thread::available_parallelism,
     time::{Duration, Instant, SystemTime},
 };
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use tokio::{sync::mpsc, time::sleep_until};
-use wire::{ProducerId, TopicMetadata, TopicPartition};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::sleep_until,
+};
+use wire::{CorruptBatch, ProducerId, TopicMetadata, TopicPartition};
 
 pub(crate) use self::members::{Joining, Order};
 
@@ -30,7 +36,7 @@ use self::{
     prepare::prepare,
     producing::{Producing, Sent},
 };
-use super::{FetchSettings, FlowSpec, Limits, RateCap, Start, heap, partition::Partition};
+use super::{FetchSettings, FlowSpec, Limits, RateCap, Start, heap, partition::Partition, recode::Recoded};
 
 /// Kafka's `metadata.max.age.ms`.
 const METADATA_AGE: Duration = Duration::from_secs(300);
@@ -62,6 +68,7 @@ enum Done {
     Produced(Sent),
     Bounds(usize, wire::Result<(i64, i64)>),
     LookedUp(usize, wire::Result<Option<i32>>),
+    Recoded(usize, i64, Result<Vec<Recoded>, CorruptBatch>),
 }
 
 pub(crate) struct Task {
@@ -87,6 +94,8 @@ pub(crate) struct Task {
     prepare_not_before: Instant,
     /// Partitions about which a broker is asked something before they go on: log bounds, the producer's state.
     asking: HashSet<usize>,
+    /// Lets as many batches be opened at a time as there are processors.
+    opening: Arc<Semaphore>,
     /// Partitions that hold bytes.
     holding: Vec<bool>,
     holding_count: usize,
@@ -123,6 +132,7 @@ impl Task {
             preparing: false,
             prepare_not_before: now,
             asking: HashSet::new(),
+            opening: Arc::new(Semaphore::new(available_parallelism().map_or(1, NonZero::get))),
             holding: Vec::new(),
             holding_count: 0,
             timers: BTreeSet::new(),

@@ -12,7 +12,7 @@ use super::{
     topics::{self, Outcome, TopicRules},
 };
 use crate::{
-    config::{AutoOffsetReset, Side, SourceConnectorConfig},
+    config::{AutoOffsetReset, IsolationLevel, Side, SourceConnectorConfig},
     flow::{FetchSettings, FlowPartition, FlowSpec, Limits, RateCap, Start},
 };
 
@@ -226,6 +226,7 @@ impl SourceConnector {
                 min_bytes: self.config.fetch.min_bytes,
                 max_bytes: self.config.fetch.max_bytes,
                 max_partition_bytes: self.config.fetch.max_partition_bytes,
+                read_committed: self.config.isolation_level == IsolationLevel::ReadCommitted,
             },
             limits: limits.clone(),
             rate: rate.clone(),

@@ -1,7 +1,12 @@
 //! Over segment files of a real broker: a batch of 5 records at offset 0 and one of 3 at offset 5.
 
+use std::time::Duration;
+
+use bytes::Bytes;
+use wire::{AbortedTransaction, Batch, Budget, FetchedPartition, RecordReader};
+
 use super::{
-    attempts::{MISSING_GRACE, NEW_GRACE},
+    attempts::{CORRUPT_TRIES, MISSING_GRACE, NEW_GRACE},
     outbound::GIVE_BACK_AFTER,
     *,
 };
@@ -31,7 +36,18 @@ fn fetched(partition: &mut Partition, log: &'static [u8]) -> Verdict {
     assert!(partition.wants_fetch(Instant::now(), LOW_WATER));
     partition.fetch_sent();
     assert!(partition.fetch_done());
-    partition.fetched("a", answer(Bytes::from_static(log)), Instant::now())
+    let verdict = partition.fetched("a", answer(Bytes::from_static(log)), Instant::now());
+    opened(partition, verdict)
+}
+
+/// Has what is to be opened opened, on the spot.
+fn opened(partition: &mut Partition, mut verdict: Verdict) -> Verdict {
+    while verdict == Verdict::Recode {
+        let work = partition.recode_work().expect("work");
+        assert!(partition.recode_work().is_none() && !partition.wants_fetch(Instant::now(), LOW_WATER));
+        verdict = partition.recoded("a", work.next, work.run(&Budget::new(LOW_WATER)));
+    }
+    verdict
 }
 
 fn answer(records: Bytes) -> FetchedPartition {
@@ -102,20 +118,83 @@ fn a_fetch_that_no_longer_fits_brings_nothing() {
     assert_eq!(base_sequence(&next(&mut partition, later).expect("the second batch")), 5);
 }
 
-#[test]
-fn what_can_not_pass_stops_behind_what_can() {
-    for (log, why) in [(TRANSACTIONS, "transaction"), (COMPACTED, "delete horizon"), (APPEND_TIME, "LogAppendTime")] {
-        let mut partition = started();
-        let mut verdict = fetched(&mut partition, log);
-        if verdict == Verdict::Wait {
-            verdict = fetched(&mut partition, log);
+/// Offset in the source, time and value of each record that is sent.
+fn sent(partition: &mut Partition) -> Vec<(i64, i64, String)> {
+    let now = Instant::now();
+    let mut records = Vec::new();
+    while let Some((base, batch)) = partition.next_batch(now, NEVER) {
+        let batch = Batch::parse([&batch.header[..], &batch.payload].concat().into()).expect("a batch");
+        assert_eq!((batch.verify(), batch.header().is_transactional()), (Ok(()), false));
+        assert!(batch.header().is_contiguous() && batch.header().delete_horizon().is_none());
+        let mut reader = RecordReader::new(&batch, LOW_WATER).expect("records");
+        while let Some(record) = reader.next_record().expect("a record") {
+            records.push((
+                base + record.offset,
+                record.timestamp,
+                format!("{:?}", Bytes::copy_from_slice(record.body)),
+            ));
         }
-        assert_eq!(verdict, Verdict::Stop, "{why}");
-        let text = partition.stopped().expect("a reason").to_string();
-        assert!(text.contains(why) || text.contains("gaps"), "{text}");
-        assert!(text.contains("t-0") && text.contains("cluster a"), "{text}");
-        assert!(!partition.wants_fetch(Instant::now(), LOW_WATER));
+        partition.acknowledged(base, now);
     }
+    records
+}
+
+fn offsets(records: &[(i64, i64, String)]) -> Vec<i64> {
+    records.iter().map(|(offset, ..)| *offset).collect()
+}
+
+#[test]
+fn what_is_opened_goes_on_without_gaps() {
+    let mut partition = started();
+    assert_eq!(fetched(&mut partition, COMPACTED), Verdict::Wait);
+    assert_eq!(partition.position(), 8);
+    // Of a batch of 5 records two are left, one batch is empty, and the last passes.
+    let records = sent(&mut partition);
+    assert_eq!(records.len(), 4);
+    assert_eq!(offsets(&records)[2..], [6, 7]);
+}
+
+#[test]
+fn times_of_the_broker_become_those_of_the_records() {
+    let mut partition = started();
+    fetched(&mut partition, APPEND_TIME);
+    let times: Vec<i64> = sent(&mut partition).iter().map(|(_, time, _)| *time).collect();
+    assert_eq!(times, [1_795_226_668_881; 3]);
+}
+
+#[test]
+fn aborted_transactions_and_markers_are_left_out() {
+    let aborted = [AbortedTransaction { producer_id: 9, first_offset: 4 }];
+    for (aborted, expected) in [(&aborted[..], &[0, 1, 2][..]), (&[], &[0, 1, 2, 4, 5])] {
+        let mut partition = started();
+        partition.fetch_sent();
+        assert!(partition.fetch_done());
+        let answer = FetchedPartition { aborted: aborted.to_vec(), ..answer(Bytes::from_static(TRANSACTIONS)) };
+        assert_eq!(partition.fetched("a", answer, Instant::now()), Verdict::Wait);
+        assert_eq!((partition.position(), offsets(&sent(&mut partition)).as_slice()), (7, expected));
+    }
+}
+
+#[test]
+fn a_batch_is_cut_where_the_copy_begins() {
+    let mut partition = started();
+    partition.position = 3;
+    fetched(&mut partition, PLAIN);
+    assert_eq!(offsets(&sent(&mut partition)), [3, 4, 5, 6, 7]);
+}
+
+#[test]
+fn what_was_being_opened_is_dropped_when_it_no_longer_comes_next() {
+    let mut partition = started();
+    partition.fetch_sent();
+    assert!(partition.fetch_done());
+    let verdict = partition.fetched("a", answer(Bytes::from_static(COMPACTED)), Instant::now());
+    assert_eq!(verdict, Verdict::Recode);
+    let work = partition.recode_work().expect("work");
+    partition.abandon();
+    assert!(partition.is_recoding(), "somebody is at it");
+    assert_eq!(partition.recoded("a", work.next, work.run(&Budget::new(LOW_WATER))), Verdict::Wait);
+    assert_eq!((partition.position(), partition.held_bytes(), partition.is_recoding()), (0, 0, false));
 }
 
 #[test]

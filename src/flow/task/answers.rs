@@ -2,13 +2,15 @@
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use wire::{ActiveProducer, OffsetSpec, ProducerId, Recovery, TopicMetadata};
+use tokio::task::spawn_blocking;
+use wire::{ActiveProducer, CorruptBatch, OffsetSpec, ProducerId, Recovery, TopicMetadata};
 
 use super::{Done, Side, Task, end::leader_of, members::Stay, prepare::one_offset};
-use crate::flow::{Start, error::Stopped, partition::Verdict};
+use crate::flow::{Start, error::Stopped, partition::Verdict, recode::Recoded};
 
 impl Task {
     pub(super) fn take(&mut self, done: Done) {
@@ -20,6 +22,7 @@ impl Task {
             Done::Produced(sent) => self.produced(sent, now),
             Done::Bounds(index, answer) => self.bounds_known(index, answer, now),
             Done::LookedUp(index, answer) => self.producer_looked_up(index, answer, now),
+            Done::Recoded(index, next, outcome) => self.recoded(index, next, outcome, now),
         }
     }
 
@@ -50,7 +53,9 @@ impl Task {
             if topic.error != 0 {
                 match partition.metadata_refused(&alias, at_target, topic.error, now) {
                     Verdict::Stop => self.tell_stopped(index),
-                    Verdict::Wait | Verdict::Refresh | Verdict::LookUp => self.end(side).refresh_wanted = true,
+                    Verdict::Wait | Verdict::Refresh | Verdict::LookUp | Verdict::Recode => {
+                        self.end(side).refresh_wanted = true
+                    }
                 }
                 continue;
             }
@@ -97,7 +102,7 @@ impl Task {
             self.prepare_not_before = now + Duration::from_millis(500);
             match self.partitions[index].prepare_refused(&error, now) {
                 Verdict::Stop => self.tell_stopped(index),
-                Verdict::Wait | Verdict::Refresh | Verdict::LookUp => {
+                Verdict::Wait | Verdict::Refresh | Verdict::LookUp | Verdict::Recode => {
                     self.source.failed("preparing partitions".to_owned(), &error.to_string(), &self.name);
                 }
             }
@@ -111,6 +116,7 @@ impl Task {
         match verdict {
             Verdict::Wait | Verdict::LookUp => {}
             Verdict::Refresh => self.end(side).refresh_wanted = true,
+            Verdict::Recode => self.recode(index),
             Verdict::Stop => self.tell_stopped(index),
         }
     }
@@ -156,6 +162,32 @@ impl Task {
             }
             _ => partition.fetch_failed(now),
         }
+        self.reconsider(index, now);
+    }
+
+    /// Has batches opened and written anew, on a thread where that may take its time.
+    fn recode(&mut self, index: usize) {
+        let Some(work) = self.partitions[index].recode_work() else { return };
+        let (budget, opening) = (self.limits.budget.clone(), Arc::clone(&self.opening));
+        self.work.push(Box::pin(async move {
+            let (first, next) = (work.position, work.next);
+            // Never closed.
+            let _permit = opening.acquire_owned().await;
+            let outcome = spawn_blocking(move || work.run(&budget)).await;
+            let outcome = outcome.unwrap_or_else(|cause| {
+                Err(CorruptBatch::Payload { base_offset: first, codec: "any", cause: cause.to_string() })
+            });
+            Done::Recoded(index, next, outcome)
+        }));
+    }
+
+    fn recoded(&mut self, index: usize, next: i64, outcome: Result<Vec<Recoded>, CorruptBatch>, now: Instant) {
+        if self.seats[index].stay != Stay::Copied {
+            self.partitions[index].void_answer();
+        }
+        let alias = self.source.cluster.alias().to_owned();
+        let verdict = self.partitions[index].recoded(&alias, next, outcome);
+        self.act_on(verdict, Side::Source, index);
         self.reconsider(index, now);
     }
 

@@ -254,7 +254,12 @@ impl Task {
 
     fn limits_of(&self, room: &Reservation, max_wait: Duration) -> FetchLimits {
         let max_bytes = i32::try_from(room.bytes()).unwrap_or(i32::MAX).min(self.settings.max_bytes);
-        FetchLimits { max_wait, min_bytes: self.settings.min_bytes, max_bytes, read_committed: false }
+        FetchLimits {
+            max_wait,
+            min_bytes: self.settings.min_bytes,
+            max_bytes,
+            read_committed: self.settings.read_committed,
+        }
     }
 
     /// A broker that asked for silence (KIP-219) is not asked for anything, and no memory kept for its answer.

@@ -109,6 +109,7 @@ impl Task {
         self.fetching.place(index) == Place::Nowhere
             && self.producing.is_quiet(index)
             && !self.asking.contains(&index)
+            && !self.partitions[index].is_recoding()
             && !self.unprepared.contains(&index)
     }
 

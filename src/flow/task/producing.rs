@@ -220,7 +220,7 @@ impl Task {
                 self.target.failed(what, &wire::code_name(part.error), &self.name);
             }
             Verdict::LookUp => self.look_up_producer(index),
-            Verdict::Refresh | Verdict::Stop => {}
+            Verdict::Refresh | Verdict::Recode | Verdict::Stop => {}
         }
         self.act_on(verdict, Side::Target, index);
     }

@@ -1,0 +1,209 @@
+//! What a Fetch brought, batch by batch. Those that pass are queued at once; those that have to be opened wait for it, and whatever stands
+//! behind them waits as well.
+
+use std::time::{Duration, Instant};
+
+use wire::{Batch, Batches, CorruptBatch, FetchedPartition, HEADER_LEN, Stored, rewrite_header, sequence_after};
+
+use super::{
+    Partition,
+    attempts::{CORRUPT_TRIES, Verdict},
+    outbound::Ready,
+};
+use crate::flow::{
+    error::Stopped,
+    plan::{Aborted, Plan, Reencode, plan},
+    recode::{Recode, Recoded},
+};
+
+/// Largest batch believed in: Kafka's `socket.request.max.bytes`, beyond which no producer can have written it.
+const MAX_BATCH_BYTES: usize = 100 * 1024 * 1024;
+/// How long a follower that the leader named is read from before the leader is asked again: Kafka's `metadata.max.age.ms`.
+const PREFERENCE_AGE: Duration = Duration::from_secs(300);
+
+/// What is left of an answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    batches: Batches,
+    aborted: Aborted,
+    /// Cut off, and not yet dealt with.
+    next: Option<Result<Stored, CorruptBatch>>,
+    /// To be written anew; none once somebody is at it.
+    work: Option<Recode>,
+    /// What is being written is no longer what comes next.
+    void: bool,
+}
+
+impl Answer {
+    fn next(&mut self) -> Option<Result<Stored, CorruptBatch>> {
+        self.next.take().or_else(|| self.batches.next())
+    }
+
+    /// What becomes of a batch where the copy stands at `position`, and where it stands behind it. None for one that lies before.
+    fn plan(&mut self, stored: &Stored, position: i64) -> Option<(Plan, i64)> {
+        let (plan, next) = match stored {
+            Stored::Batch(batch) => {
+                let header = batch.header();
+                let aborted = self.aborted.includes(header);
+                (plan(header, position, aborted), header.next_offset())
+            }
+            Stored::Legacy(old) => (Plan::Reencode(Reencode::Magic(old.magic)), old.offset.saturating_add(1)),
+        };
+        // A fetch answers with the whole batch that holds the offset asked for, or would have held it.
+        (next > position).then_some((plan, next))
+    }
+
+    /// The batch and those behind it that have to be opened as well.
+    fn gather(&mut self, first: Stored, position: i64, mut next: i64) -> Recode {
+        let mut batches = vec![first];
+        while let Some(cut) = self.next() {
+            let plan = cut.as_ref().ok().and_then(|stored| self.plan(stored, next));
+            match (cut, plan) {
+                (Ok(stored), Some((Plan::Reencode(_), behind))) => {
+                    batches.push(stored);
+                    next = behind;
+                }
+                (other, _) => {
+                    self.next = Some(other);
+                    break;
+                }
+            }
+        }
+        Recode { position, batches, next }
+    }
+}
+
+impl Partition {
+    /// Takes over what a Fetch brought: whole batches are planned, checked, given their new header and queued.
+    pub(crate) fn fetched(&mut self, cluster: &str, answer: FetchedPartition, now: Instant) -> Verdict {
+        self.fetches.succeeded();
+        self.starved = false;
+        if answer.records.is_empty() {
+            if let Some(replica) = answer.preferred_replica {
+                self.follower = Some((replica, now + PREFERENCE_AGE));
+            } else {
+                // The answer was full before it was this partition's turn, or its next batch is larger than the limits.
+                self.starved = answer.readable_end() > self.position;
+            }
+            return Verdict::Wait;
+        }
+        let (batches, aborted) = (Batches::new(answer.records, MAX_BATCH_BYTES), Aborted::new(answer.aborted));
+        let before = self.position;
+        let mut answer = Answer { batches, aborted, next: None, work: None, void: false };
+        let verdict = self.take_over(cluster, &mut answer);
+        if verdict == Verdict::Recode {
+            self.answer = Some(answer);
+        } else {
+            self.starved = verdict == Verdict::Wait && self.position == before && answer.batches.rest() > 0;
+        }
+        verdict
+    }
+
+    fn take_over(&mut self, cluster: &str, answer: &mut Answer) -> Verdict {
+        while let Some(cut) = answer.next() {
+            let stored = match cut {
+                Ok(stored) => stored,
+                Err(cause) => return self.corrupt(cluster, cause),
+            };
+            let Some((plan, next)) = answer.plan(&stored, self.position) else { continue };
+            let done = match (plan, &stored) {
+                (Plan::Pass, Stored::Batch(batch)) => self.queue(batch, next),
+                // What the header says counts only if its sum is right.
+                (Plan::Drop(why), Stored::Batch(batch)) => batch.verify().map(|()| {
+                    tracing::trace!(partition = %self.source, offset = batch.header().base_offset, %why, "left out");
+                    self.moved_to(next);
+                }),
+                (plan, _) => {
+                    if let Plan::Reencode(why) = plan {
+                        tracing::trace!(partition = %self.source, position = self.position, %why, "written anew");
+                    }
+                    answer.work = Some(answer.gather(stored, self.position, next));
+                    return Verdict::Recode;
+                }
+            };
+            if let Err(cause) = done {
+                return self.corrupt(cluster, cause);
+            }
+        }
+        Verdict::Wait
+    }
+
+    /// Queues a batch that begins at the source offset in its header; behind it the copy stands at `next`.
+    fn queue(&mut self, batch: &Batch, next: i64) -> Result<(), CorruptBatch> {
+        let Some(producer) = self.producer else { return Ok(()) };
+        let (header, payload) = rewrite_header(batch, producer.id, producer.epoch, self.sequence)?;
+        let ready = Ready {
+            header,
+            payload,
+            base: batch.header().base_offset,
+            next,
+            sequence: self.sequence,
+            records: batch.header().record_count,
+            max_timestamp: batch.header().max_timestamp,
+        };
+        self.sequence = sequence_after(self.sequence, ready.records);
+        self.moved_to(next);
+        self.largest_batch = self.largest_batch.max(HEADER_LEN + ready.payload.len());
+        self.outbound.push(ready);
+        Ok(())
+    }
+
+    fn moved_to(&mut self, position: i64) {
+        self.position = position;
+        self.fetches.corrupt = 0;
+    }
+
+    /// Some of an answer is being written anew, or is to be.
+    pub(crate) fn is_recoding(&self) -> bool {
+        self.answer.is_some()
+    }
+
+    /// What is to be written anew, for whoever has not begun yet. [`Partition::recoded`] has to follow.
+    pub(crate) fn recode_work(&mut self) -> Option<Recode> {
+        self.answer.as_mut()?.work.take()
+    }
+
+    /// What was to be written anew is there: it is queued, and the rest of the answer dealt with.
+    pub(crate) fn recoded(&mut self, cluster: &str, next: i64, outcome: Result<Vec<Recoded>, CorruptBatch>) -> Verdict {
+        let Some(mut answer) = self.answer.take().filter(|answer| !answer.void && self.stopped.is_none()) else {
+            return Verdict::Wait;
+        };
+        let queued = outcome
+            .and_then(|batches| batches.into_iter().try_for_each(|Recoded { batch, next }| self.queue(&batch, next)));
+        if let Err(cause) = queued {
+            return self.corrupt(cluster, cause);
+        }
+        // Also behind what came to nothing.
+        self.moved_to(next);
+        let verdict = self.take_over(cluster, &mut answer);
+        if verdict == Verdict::Recode {
+            self.answer = Some(answer);
+        }
+        verdict
+    }
+
+    /// What is being written anew is no longer what comes next.
+    pub(crate) fn void_answer(&mut self) {
+        match &mut self.answer {
+            // Nobody has begun.
+            Some(answer) if answer.work.is_some() => self.answer = None,
+            Some(answer) => answer.void = true,
+            None => {}
+        }
+    }
+
+    fn corrupt(&mut self, cluster: &str, cause: CorruptBatch) -> Verdict {
+        self.fetches.corrupt += 1;
+        if self.fetches.corrupt >= CORRUPT_TRIES {
+            self.stop(Stopped::Corrupt {
+                cluster: cluster.to_owned(),
+                partition: self.source.clone(),
+                tries: self.fetches.corrupt,
+                cause,
+            });
+            return Verdict::Stop;
+        }
+        tracing::warn!(cluster, partition = %self.source, %cause, "corrupt batch, fetching it again");
+        Verdict::Wait
+    }
+}

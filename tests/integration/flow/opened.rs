@@ -1,0 +1,125 @@
+//! Batches that can't pass as they are: consumers of the target see what consumers of the source see.
+
+use ::testkit::{
+    Isolation, RecordView, TimestampKind, anyhow::Result, anyhow::ensure, create_topic, produce, produce_with,
+    read_all, read_all_with, unique, wait_until,
+};
+
+use super::*;
+
+/// How records are copied: offsets are each cluster's own, and what a target's topic calls its times is its own as well.
+fn content(partitions: Vec<Vec<RecordView>>) -> Vec<Vec<RecordView>> {
+    let of = |record: RecordView| RecordView { offset: 0, timestamp_kind: TimestampKind::CreateTime, ..record };
+    partitions.into_iter().map(|records| records.into_iter().map(of).collect()).collect()
+}
+
+async fn arrives(source: &str, from: &str, isolation: Isolation, target: &str, to: &str, flow: &Flow) -> Result<()> {
+    wait_until("the same records at both ends", DEADLINE, || async {
+        let (expected, found) =
+            (content(read_all_with(source, from, isolation).await?), content(read_all(target, to).await?));
+        let counts = |partitions: &[Vec<RecordView>]| partitions.iter().map(Vec::len).collect::<Vec<_>>();
+        let status = flow.status().borrow().clone();
+        ensure!(found == expected, "{:?} of {:?}: {status:?}", counts(&found), counts(&expected));
+        Ok(())
+    })
+    .await
+}
+
+fn transaction(commit: bool, codec: Codec) -> Producing {
+    Producing { transaction: Some((unique("txn"), commit)), codec, batch_records: Some(7), ..Producing::default() }
+}
+
+#[tokio::test]
+async fn committed_transactions_arrive_and_aborted_ones_do_not() -> Result<()> {
+    let pair = pair().await?;
+    let (from, to, all) = (unique("transactions"), unique("mirror.transactions"), unique("mirror.uncommitted"));
+    create_topic(&pair.source, &from, 2, 1, &[]).await?;
+    for topic in [&to, &all] {
+        create_topic(&pair.target, topic, 2, 1, &[]).await?;
+    }
+    let committed = flow(&pair.source, &pair.target, &from, &to, 2, Start::Earliest);
+    let mut spec = spec(&pair.source, &pair.target, &from, &all, 0..2, Start::Earliest);
+    spec.fetch.read_committed = false;
+    let uncommitted = Engine::new("uncommitted").start(spec);
+    for round in 0..3 {
+        for (commit, codec) in [(true, Codec::Lz4), (false, Codec::None), (false, Codec::Gzip), (true, Codec::Zstd)] {
+            produce_with(&pair.source, &from, 0, &awkward_records(20 + round), &transaction(commit, codec)).await?;
+        }
+        produce(&pair.source, &from, 0, &awkward_records(3), Codec::Snappy).await?;
+        produce_with(&pair.source, &from, 1, &awkward_records(10), &transaction(false, Codec::None)).await?;
+    }
+    produce(&pair.source, &from, 1, &[Record::value("the end")], Codec::None).await?;
+    arrives(&pair.source, &from, Isolation::ReadCommitted, &pair.target, &to, &committed).await?;
+    arrives(&pair.source, &from, Isolation::ReadUncommitted, &pair.target, &all, &uncommitted).await?;
+    let records: Vec<_> = read_all(&pair.target, &to).await?.iter().map(Vec::len).collect();
+    assert_eq!(records, [2 * (20 + 21 + 22) + 9, 1]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_compacted_topic_arrives_as_it_is_left() -> Result<()> {
+    let pair = pair().await?;
+    let (from, to) = (unique("compacted"), unique("mirror.compacted"));
+    let compacting = [
+        ("cleanup.policy", "compact"),
+        ("min.cleanable.dirty.ratio", "0.001"),
+        ("segment.bytes", "1048576"),
+        ("delete.retention.ms", "86400000"),
+    ];
+    let partitions = i32::try_from(Codec::ALL.len())?;
+    create_topic(&pair.source, &from, partitions, 1, &compacting).await?;
+    create_topic(&pair.target, &to, partitions, 1, &[("cleanup.policy", "compact")]).await?;
+    let keyed = |key: i64, n: i64| {
+        let record = Record::new(format!("key-{key}"), format!("{n}-{}", "x".repeat(300))).at(now_ms() + n);
+        let record = if key % 7 == 3 { Record { value: None, ..record } } else { record };
+        if key % 3 == 0 { record.header("h", Some(b"1")).header("h", None) } else { record }
+    };
+    let records: Vec<Record> = (0..400).map(|n| keyed(n * n % 61, n)).collect();
+    // Rolls the segment: the cleaner leaves the last one alone.
+    let rolls: Vec<Record> =
+        (0..12).map(|n| Record::new(format!("large-{n}"), vec![u8::try_from(n).unwrap_or(0); 100_000])).collect();
+    for (codec, partition) in Codec::ALL.into_iter().zip(0..) {
+        let batches = Producing { codec, batch_records: Some(9), ..Producing::default() };
+        produce_with(&pair.source, &from, partition, &records, &batches).await?;
+        let plain = Producing { batch_records: Some(1), ..Producing::default() };
+        produce_with(&pair.source, &from, partition, &rolls, &plain).await?;
+    }
+    wait_until("the cleaner", 2 * DEADLINE, || async {
+        let left: Vec<_> = read_all(&pair.source, &from).await?.iter().map(Vec::len).collect();
+        ensure!(left.iter().all(|count| *count < 200), "{left:?} records are left");
+        Ok(())
+    })
+    .await?;
+    let flow = flow(&pair.source, &pair.target, &from, &to, partitions, Start::Earliest);
+    arrives(&pair.source, &from, Isolation::ReadCommitted, &pair.target, &to, &flow).await
+}
+
+#[tokio::test]
+async fn times_of_a_broker_arrive_as_times_of_records() -> Result<()> {
+    let pair = pair().await?;
+    let (from, to) = (unique("append-time"), unique("mirror.append-time"));
+    create_topic(&pair.source, &from, 5, 1, &[("message.timestamp.type", "LogAppendTime")]).await?;
+    create_topic(&pair.target, &to, 5, 1, &[]).await?;
+    for (codec, partition) in Codec::ALL.into_iter().zip(0..) {
+        produce(&pair.source, &from, partition, &awkward_records(50), codec).await?;
+    }
+    let flow = flow(&pair.source, &pair.target, &from, &to, 5, Start::Earliest);
+    arrives(&pair.source, &from, Isolation::ReadCommitted, &pair.target, &to, &flow).await
+}
+
+#[tokio::test]
+async fn a_copy_may_begin_within_a_batch() -> Result<()> {
+    let pair = pair().await?;
+    let (from, to) = (unique("within"), unique("mirror.within"));
+    create_topic(&pair.source, &from, 5, 1, &[]).await?;
+    create_topic(&pair.target, &to, 5, 1, &[]).await?;
+    for (codec, partition) in Codec::ALL.into_iter().zip(0..) {
+        produce(&pair.source, &from, partition, &awkward_records(50), codec).await?;
+    }
+    let flow = flow(&pair.source, &pair.target, &from, &to, 5, Start::At(17));
+    reached(&flow, &from, &[49; 5]).await?;
+    let expected: Vec<Vec<_>> =
+        content(read_all(&pair.source, &from).await?).into_iter().map(|all| all[17..].to_vec()).collect();
+    assert_eq!(content(read_all(&pair.target, &to).await?), expected);
+    Ok(())
+}
