@@ -136,19 +136,13 @@ async fn batches_that_are_refused_are_named_with_their_reasons() -> Result<()> {
     ensure!(restarted.status == 202 && restarted.json()?["tasks"][0]["state"] == "RESTARTING", "{restarted:?}");
     // Each broker applies a setting in its own time: until the leader has, a restarted task meets the old limit once more.
     worker
-        .until("all to run", crate::kmirror::DEADLINE, async || {
+        .until("the first partition to go on", crate::kmirror::DEADLINE, async || {
             let status = worker.status("mirror").await?;
             if status["tasks"][0]["trace"].as_str().is_some_and(|trace| trace.contains("MESSAGE_TOO_LARGE")) {
                 restart().await?;
             }
-            ensure!(status["tasks"][0]["state"] == "RUNNING", "{status}");
-            Ok(())
-        })
-        .await?;
-    worker
-        .until("the first partition to go on", crate::kmirror::DEADLINE, async || {
             let ends: Vec<_> = watermarks(&pair.target, &remote).await?.iter().map(|end| end.high).collect();
-            ensure!(ends == [11, 20], "{ends:?}");
+            ensure!(ends == [11, 20] && status["tasks"][0]["state"] == "RUNNING", "{ends:?} {status}");
             Ok(())
         })
         .await
