@@ -6,7 +6,7 @@ use wire::{
 
 /// Largest record believed in, bytes: Kafka's `socket.request.max.bytes`, beyond which no producer can have written one uncompressed.
 const MOST_RECORD_BYTES: usize = 100 * 1024 * 1024;
-/// Messages of old formats are joined up to this: Kafka's `max.message.bytes`, without the length and the offset that it does not count.
+/// Messages of old formats are joined up to this, bytes: Kafka's default `max.message.bytes` is 12 more.
 const JOINED_BYTES: usize = 1024 * 1024;
 
 /// Batches that stand one behind the other in the source.
