@@ -211,8 +211,10 @@ async fn described(
     outcome: &mut Outcome,
 ) -> Result<Vec<NewTopic>, Error> {
     let names: Vec<String> = topics.iter().map(|topic| topic.source.clone()).collect();
-    let configs =
-        source.describe_topic_configs(&names).await.map_err(Error::during("reading topic settings of the source"))?;
+    let configs = source
+        .describe_topic_configs(&names, None)
+        .await
+        .map_err(Error::during("reading topic settings of the source"))?;
     let mut configs: BTreeMap<String, wire::Result<Vec<ConfigEntry>>> = configs.into_iter().collect();
     let mut new_topics = Vec::new();
     for topic in topics {

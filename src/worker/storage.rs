@@ -77,7 +77,7 @@ async fn prepare(
             }
         }
     }
-    let settings = cluster.describe_topic_configs(&names).await?;
+    let settings = cluster.describe_topic_configs(&names, None).await?;
     let found = cluster.topics(Some(&names)).await?;
     let mut ready = Vec::new();
     for (kind, topic) in kinds {

@@ -111,7 +111,7 @@ async fn remote_topics_are_made_like_their_sources_and_grow_with_them() -> Resul
     .await?;
     assert_eq!(partitions_of(&target, &format!("A.{existing}")).await?, 4, "never lowered");
 
-    let configs = target.describe_topic_configs(&[format!("A.{compact}")]).await?;
+    let configs = target.describe_topic_configs(&[format!("A.{compact}")], None).await?;
     let entries = configs[0].1.clone()?;
     let entry = |name: &str| entries.iter().find(|entry| entry.name == name).expect("the setting");
     assert_eq!(

@@ -65,7 +65,7 @@ async fn topics_are_created_described_and_grown() -> Result<()> {
     assert_eq!(again[0].1.clone().expect_err("it exists").response(), Some(ResponseError::TopicAlreadyExists));
 
     ::testkit::wait_for_topic(&pair().await?.source, &name, 2).await?;
-    let configs = cluster.describe_topic_configs(&[name.clone(), "no-such-topic".to_owned()]).await?;
+    let configs = cluster.describe_topic_configs(&[name.clone(), "no-such-topic".to_owned()], None).await?;
     let entries = configs[0].1.clone()?;
     let retention = entries.iter().find(|e| e.name == "retention.ms").expect("retention.ms");
     assert_eq!((retention.value.as_deref(), retention.source), (Some("12345"), ConfigSource::Topic));

@@ -81,18 +81,23 @@ impl Cluster {
         Ok(outcomes)
     }
 
-    /// The settings of topics, defaults included; the outcome of each is told beside its name, in the order given.
+    /// The settings of topics, defaults included: all, or only those `named`. The outcome of each topic is told beside its name, in the
+    /// order given.
     ///
     /// # Errors
     /// When no broker answers within the request timeout.
-    pub async fn describe_topic_configs(&self, topics: &[String]) -> Result<Vec<(String, Result<Vec<ConfigEntry>>)>> {
+    pub async fn describe_topic_configs(
+        &self,
+        topics: &[String],
+        named: Option<&[&str]>,
+    ) -> Result<Vec<(String, Result<Vec<ConfigEntry>>)>> {
         let mut outcomes = Vec::with_capacity(topics.len());
         for chunk in topics.chunks(CONFIGS_PER_REQUEST) {
             let resource = |name: &String| {
                 DescribeConfigsResource::default()
                     .with_resource_type(TOPIC_RESOURCE)
                     .with_resource_name(text(name))
-                    .with_configuration_keys(None)
+                    .with_configuration_keys(named.map(|names| names.iter().map(|name| text(name)).collect()))
             };
             let request = DescribeConfigsRequest::default().with_resources(chunk.iter().map(resource).collect());
             let mut told = self

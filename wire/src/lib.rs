@@ -34,7 +34,7 @@ pub use kafka_protocol::ResponseError;
 pub use memory::{Budget, Reservation};
 pub use metadata::Leader;
 pub use murmur2::partition_for_key;
-pub use produce::{ProduceBatch, ProduceLane, Produced};
+pub use produce::{ProduceBatch, ProduceLane, Produced, RecordError};
 pub use records::{BatchBuilder, Built, Levels, RawRecord, RecordReader, legacy_codec, legacy_records};
 pub use types::{
     ConfigEntry, ConfigSource, GroupDescription, NewTopic, OffsetSpec, PartitionMetadata, Record, TopicMetadata,

@@ -45,10 +45,21 @@ pub struct Produced {
     pub tag: usize,
     /// Kafka's error code, 0 for none.
     pub error: i16,
-    /// The broker's own words, where it has some; those about single records (KIP-467) follow.
+    /// The broker's own words, where it has some.
     pub message: Option<String>,
+    /// The records for which the batch is refused, where the broker names them (KIP-467).
+    pub record_errors: Vec<RecordError>,
     /// Offset of the batch's first record in this cluster.
     pub base_offset: i64,
+}
+
+/// A record for which its batch is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordError {
+    /// Which record of the batch, from 0.
+    pub index: usize,
+    /// The broker's own words, where it has some.
+    pub message: Option<String>,
 }
 
 /// Which of a broker's two Produce connections: a broker answers one request of a connection at a time.
@@ -130,16 +141,15 @@ impl Cluster {
                         part.current_leader.leader_epoch,
                     );
                 }
-                let single = part.record_errors.iter().map(|r| {
-                    let why = r.batch_index_error_message.as_deref().unwrap_or("refused");
-                    format!("record {}: {why}", r.batch_index)
+                let record_errors = part.record_errors.iter().filter_map(|refused| {
+                    let message = refused.batch_index_error_message.as_ref().map(|m| m.to_string());
+                    Some(RecordError { index: usize::try_from(refused.batch_index).ok()?, message })
                 });
-                let words: Vec<String> =
-                    part.error_message.iter().map(|m| m.to_string()).chain(single.take(3)).collect();
                 produced.push(Produced {
                     tag: sent.tag,
                     error: part.error_code,
-                    message: if words.is_empty() { None } else { Some(words.join("; ")) },
+                    message: part.error_message.as_ref().map(|m| m.to_string()),
+                    record_errors: record_errors.collect(),
                     base_offset: part.base_offset,
                 });
             }

@@ -151,6 +151,12 @@ impl BatchHeader {
         Ok(())
     }
 
+    /// All of the batch, bytes: what a broker compares with `max.message.bytes`.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        usize::try_from(self.batch_length).unwrap_or_default() + LENGTH_END
+    }
+
     /// Offset of the last record, as it was produced.
     #[must_use]
     pub fn last_offset(&self) -> i64 {

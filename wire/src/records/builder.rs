@@ -32,6 +32,8 @@ pub struct Built {
     pub batch: Batch,
     /// Offset of the last record, on the cluster it was read from.
     pub last_offset: i64,
+    /// How far each record's offset was from the first's on that cluster; absent where there were no gaps.
+    pub distances: Option<Box<[u32]>>,
 }
 
 struct Open {
@@ -40,6 +42,8 @@ struct Open {
     last_offset: i64,
     max_timestamp: i64,
     records: i32,
+    /// Of each record; empty while there is no gap.
+    distances: Vec<u32>,
     /// Bytes since the last flush, uncompressed.
     unflushed: usize,
     /// Bytes that were out at the last flush.
@@ -110,6 +114,7 @@ impl Open {
             last_offset: first.offset,
             max_timestamp: first.timestamp,
             records: 0,
+            distances: Vec::new(),
             unflushed: 0,
             flushed,
         })
@@ -125,7 +130,11 @@ impl Open {
 
     /// Whether the record's distances from the first can be told.
     fn reaches(&self, record: &RawRecord<'_>) -> bool {
-        self.records < i32::MAX && record.offset > self.last_offset
+        self.records < i32::MAX && record.offset > self.last_offset && self.distance(record).is_some()
+    }
+
+    fn distance(&self, record: &RawRecord<'_>) -> Option<u32> {
+        u32::try_from(record.offset - self.first.offset).ok()
     }
 
     fn write(&mut self, record: &RawRecord<'_>, scratch: &mut Vec<u8>) -> io::Result<()> {
@@ -140,6 +149,14 @@ impl Open {
         self.out.write_all(&scratch[fields..])?;
         self.out.write_all(&scratch[..fields])?;
         self.out.write_all(record.body)?;
+        let distance = self.distance(record).unwrap_or_default();
+        let records = self.records.cast_unsigned();
+        if !self.distances.is_empty() || distance != records {
+            if self.distances.is_empty() {
+                self.distances.extend(0..records);
+            }
+            self.distances.push(distance);
+        }
         self.unflushed += scratch.len() + record.body.len();
         self.records += 1;
         self.last_offset = record.offset;
@@ -151,6 +168,7 @@ impl Open {
         let mut bytes = self.out.finish()?;
         new_header(&mut bytes, codec, self.first.offset, self.first.timestamp, self.max_timestamp, self.records);
         let batch = Batch::parse(Bytes::from(bytes)).map_err(|cause: CorruptBatch| io::Error::other(cause))?;
-        Ok(Built { batch, last_offset: self.last_offset })
+        let distances = (!self.distances.is_empty()).then(|| self.distances.into_boxed_slice());
+        Ok(Built { batch, last_offset: self.last_offset, distances })
     }
 }

@@ -76,8 +76,11 @@ proptest! {
     fn what_is_written_is_read(records in records(), codec in prop::sample::select(&CODECS)) {
         let batches = built(codec, MOST, &records);
         prop_assert_eq!(batches.len(), 1);
-        let Built { batch, last_offset } = &batches[0];
+        let Built { batch, last_offset, distances } = &batches[0];
         prop_assert_eq!(*last_offset, records.last().unwrap().offset);
+        let expected: Vec<u32> = records.iter().map(|record| (record.offset - records[0].offset) as u32).collect();
+        let told = distances.clone().unwrap_or_else(|| (0..records.len() as u32).collect());
+        prop_assert_eq!(&told[..], &expected[..]);
         prop_assert_eq!(batch.verify(), Ok(()));
         let header = batch.header();
         prop_assert!(header.is_contiguous() && header.codec() == Ok(codec));
