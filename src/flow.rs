@@ -72,6 +72,8 @@ pub struct FlowSpec {
     pub partitions: Vec<FlowPartition>,
     /// How it fetches.
     pub fetch: FetchSettings,
+    /// What becomes of records that can't be written.
+    pub poison: PoisonPolicy,
     /// What it shares with the other flows of its worker.
     pub limits: Limits,
     /// Bytes per second it may fetch.
@@ -106,11 +108,34 @@ impl Default for FetchSettings {
     }
 }
 
+/// What becomes of a record that the target refuses: too large by itself, a time it does not take, no key on a compacted topic.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum PoisonPolicy {
+    /// Its partition stops, and says which record it is.
+    #[default]
+    Fail,
+    /// It is left out, counted and named.
+    Skip,
+}
+
 /// How a flow fares.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FlowStatus {
     /// Partitions, by their source names, that stopped and why. The others go on.
     pub stopped: BTreeMap<TopicPartition, String>,
+    /// Partitions, by their source names, of which records could not be written.
+    pub poison: BTreeMap<TopicPartition, PoisonCount>,
+}
+
+/// Records of a partition that the target refused, since the flow started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PoisonCount {
+    /// How many.
+    pub records: u64,
+    /// Source offset behind the last.
+    pub next: i64,
+    /// Why that was refused, in the target's words.
+    pub last: String,
 }
 
 /// What runs flows. Those of one engine share connections, requests and the memory of brokers' troubles, so they must read the same cluster

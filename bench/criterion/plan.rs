@@ -14,7 +14,7 @@ mod flow {
     pub(crate) mod plan;
 }
 
-use flow::plan::{Plan, plan};
+use flow::plan::{Plan, Rules, plan};
 
 /// Batches of a partition, one after the other.
 const BATCHES: i64 = 1_000;
@@ -39,10 +39,13 @@ fn header(n: i64, attributes: i16) -> BatchHeader {
 }
 
 fn plans(criterion: &mut Criterion) {
+    let rules = Rules::default();
     let passing = |headers: &[BatchHeader]| {
         headers
             .iter()
-            .filter(|header| plan(black_box(header), black_box(header.base_offset), false) == Plan::Pass)
+            .filter(|header| {
+                plan(black_box(header), black_box(header.base_offset), false, black_box(&rules)) == Plan::Pass
+            })
             .count()
     };
     const LZ4: i16 = 3;

@@ -62,6 +62,23 @@ pub enum Stopped {
         /// The broker's words.
         cause: String,
     },
+    /// A record can't be written, and `kmirror.poison.policy` is `fail`.
+    #[error(
+        "the record of {from} at offset {offset} is refused for {to} by cluster {cluster}: {reason} (kmirror.poison.policy=park or skip \
+         would go on without it)"
+    )]
+    Poison {
+        /// Alias of the cluster that refuses.
+        cluster: String,
+        /// Partition it comes from.
+        from: TopicPartition,
+        /// Partition it is meant for.
+        to: TopicPartition,
+        /// In the source.
+        offset: i64,
+        /// The broker's words.
+        reason: String,
+    },
     /// The copy could not begin: its start offset or its producer id is refused.
     #[error("{partition} can't be started: {cause}")]
     Unprepared {

@@ -4,15 +4,16 @@
 mod answer;
 mod attempts;
 mod outbound;
+mod refused;
 
 use std::time::Instant;
 
 use bytes::Bytes;
-use wire::{ProduceBatch, ProducerId, Recovery, ResponseError, TopicPartition};
+use wire::{ProduceBatch, Produced, ProducerId, Recovery, ResponseError, TopicPartition};
 
 pub(crate) use self::attempts::Verdict;
-use self::{answer::Answer, attempts::Attempts, outbound::Outbound};
-use super::error::Stopped;
+use self::{answer::Answer, attempts::Attempts, outbound::Outbound, refused::Refusals};
+use super::{PoisonCount, PoisonPolicy, error::Stopped, recode::Poison};
 
 /// Acknowledgements in a row after which a partition that was slow shares its requests with the others again.
 const QUICK_AGAIN: u32 = 3;
@@ -29,6 +30,12 @@ pub(crate) struct Partition {
     sequence: i32,
     /// Next source offset to fetch.
     position: i64,
+    /// Source offset up to which all is acknowledged or left out, as told.
+    told: i64,
+    refusals: Refusals,
+    poison_policy: PoisonPolicy,
+    /// What could not be written.
+    poison: PoisonCount,
     outbound: Outbound,
     /// An answer of which some is being written anew: nothing is fetched until that is there.
     answer: Option<Answer>,
@@ -48,7 +55,7 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
-    pub(crate) fn new(source: TopicPartition, target: TopicPartition) -> Self {
+    pub(crate) fn new(source: TopicPartition, target: TopicPartition, poison_policy: PoisonPolicy) -> Self {
         Self {
             source,
             target,
@@ -57,6 +64,10 @@ impl Partition {
             producer: None,
             sequence: 0,
             position: 0,
+            told: 0,
+            refusals: Refusals::default(),
+            poison_policy,
+            poison: PoisonCount::default(),
             outbound: Outbound::default(),
             answer: None,
             fetching: None,
@@ -73,6 +84,7 @@ impl Partition {
     /// Begins at a source offset, under a producer id of its own, with sequence 0.
     pub(crate) fn prepared(&mut self, position: i64, producer: ProducerId) {
         self.position = position;
+        self.told = position;
         self.producer = Some(producer);
         self.fetches.succeeded();
         self.produces.succeeded();
@@ -173,12 +185,45 @@ impl Partition {
     /// that moved (invariant B).
     pub(crate) fn acknowledged(&mut self, base: i64, now: Instant) -> Option<i64> {
         let last = self.outbound.acknowledged(base, now)?;
+        self.told(last + 1);
         self.produces.succeeded();
         self.produces.corrupt = 0;
         if self.outbound.is_at_rest() {
             self.slow = self.slow.saturating_sub(1);
         }
         Some(last)
+    }
+
+    /// The last source offset up to which nothing is left to copy or to be acknowledged, if that moved without an acknowledgement: behind
+    /// what was left out.
+    pub(crate) fn passed_over(&mut self) -> Option<i64> {
+        let moved = self.outbound.is_empty() && self.position > self.told && self.stopped.is_none();
+        moved.then(|| {
+            self.told(self.position);
+            self.position - 1
+        })
+    }
+
+    fn told(&mut self, next: i64) {
+        self.told = next;
+        self.refusals.forget_before(next);
+    }
+
+    /// Records that could not be written, if there are any.
+    pub(crate) fn poison(&self) -> Option<&PoisonCount> {
+        (self.poison.records > 0).then_some(&self.poison)
+    }
+
+    /// Counts records that were left out; those given back and met again count once.
+    fn left_out(&mut self, poison: &[Poison]) {
+        for record in poison {
+            if record.offset < self.poison.next {
+                continue;
+            }
+            self.poison.records += 1;
+            self.poison.next = record.offset + 1;
+            self.poison.last.clone_from(&record.reason);
+        }
     }
 
     /// Nobody knows whether that batch was appended: it is sent again with the same bytes, and a broker that has it says so.
@@ -208,16 +253,13 @@ impl Partition {
     }
 
     /// The target's broker answered with an error for the batch that begins at source offset `base`.
-    pub(crate) fn produce_refused(
-        &mut self,
-        cluster: &str,
-        base: i64,
-        code: i16,
-        message: Option<&str>,
-        now: Instant,
-    ) -> Verdict {
+    pub(crate) fn produce_refused(&mut self, cluster: &str, base: i64, part: &Produced, now: Instant) -> Verdict {
+        let code = part.error;
         let one_of_many = self.outbound.is_one_of_many(base);
         self.unanswered(base, now);
+        if let Some(verdict) = self.content_refused(cluster, base, part) {
+            return verdict;
+        }
         match ResponseError::try_from_code(code) {
             // Those behind the first one only miss it.
             Some(ResponseError::OutOfOrderSequenceNumber) if one_of_many => {
@@ -233,7 +275,7 @@ impl Partition {
         match self.produces.judge(code, now) {
             Verdict::Stop => {
                 let name = wire::code_name(code);
-                let cause = message.map_or_else(|| name.clone(), |m| format!("{name}: {m}"));
+                let cause = part.message.as_ref().map_or_else(|| name.clone(), |m| format!("{name}: {m}"));
                 let reason = self.refusal(cluster, true, "Produce", base, cause);
                 self.abandon();
                 self.stop(reason);
@@ -252,7 +294,9 @@ impl Partition {
         now: Instant,
     ) -> (Verdict, Option<i64>) {
         if last_sequence.is_some_and(|last| self.outbound.written_until(last)) {
-            return (Verdict::Wait, self.outbound.settle(now));
+            let settled = self.outbound.settle(now);
+            self.told(settled.map_or(self.told, |last| last + 1));
+            return (Verdict::Wait, settled);
         }
         let told = last_sequence.map_or_else(|| "no sequence".to_owned(), |last| format!("sequence {last}"));
         let cause = format!("OUT_OF_ORDER_SEQUENCE_NUMBER, and the leader remembers {told} of the producer");

@@ -38,6 +38,17 @@ pub(crate) enum Reencode {
     /// Its records' own times are not those that consumers of the source see.
     #[error("has LogAppendTime")]
     LogAppendTime,
+    /// The target takes no batch that large.
+    #[error("has {bytes} bytes, of which the target takes {limit}")]
+    TooLarge {
+        /// All of it.
+        bytes: usize,
+        /// The target's.
+        limit: usize,
+    },
+    /// The target refused a batch with one of its records.
+    #[error("holds records that the target refused")]
+    Refused,
     /// Its base timestamp is a delete horizon (KIP-534), not a record's time.
     #[error("has a delete horizon, so it was cleaned")]
     DeleteHorizon,
@@ -57,8 +68,24 @@ pub(crate) enum Drop {
     Emptied,
 }
 
+/// What the target wants of batches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rules {
+    /// Largest batch it takes, bytes.
+    pub(crate) max_batch_bytes: usize,
+    /// It refused a batch with records before this source offset, for what is in them.
+    pub(crate) refused_before: i64,
+}
+
+impl Default for Rules {
+    /// Nothing is known of the target.
+    fn default() -> Self {
+        Self { max_batch_bytes: usize::MAX, refused_before: i64::MIN }
+    }
+}
+
 /// Decides over a batch of format 2 for a copy that stands at source offset `position`. `aborted`: its transaction was.
-pub(crate) fn plan(header: &BatchHeader, position: i64, aborted: bool) -> Plan {
+pub(crate) fn plan(header: &BatchHeader, position: i64, aborted: bool, rules: &Rules) -> Plan {
     if header.is_control() {
         return Plan::Drop(Drop::Control);
     }
@@ -80,6 +107,12 @@ pub(crate) fn plan(header: &BatchHeader, position: i64, aborted: bool) -> Plan {
     }
     if header.base_offset < position {
         return Plan::Reencode(Reencode::StartsBefore { position });
+    }
+    if header.size() > rules.max_batch_bytes {
+        return Plan::Reencode(Reencode::TooLarge { bytes: header.size(), limit: rules.max_batch_bytes });
+    }
+    if header.base_offset < rules.refused_before {
+        return Plan::Reencode(Reencode::Refused);
     }
     Plan::Pass
 }
@@ -155,13 +188,22 @@ mod tests {
             (0, 5, 5, 102, Plan::Reencode(Reencode::StartsBefore { position: 102 })),
         ] {
             assert_eq!(
-                plan(&header(attributes, records, span), position, false),
+                plan(&header(attributes, records, span), position, false, &Rules::default()),
                 expected,
                 "{attributes:#b} {records}/{span} at {position}"
             );
         }
-        assert_eq!(plan(&header(TRANSACTIONAL, 5, 5), 100, true), Plan::Drop(Drop::Aborted));
-        assert_eq!(plan(&header(CONTROL | TRANSACTIONAL, 1, 1), 100, true), Plan::Drop(Drop::Control));
+        let rules = Rules::default();
+        assert_eq!(plan(&header(TRANSACTIONAL, 5, 5), 100, true, &rules), Plan::Drop(Drop::Aborted));
+        assert_eq!(plan(&header(CONTROL | TRANSACTIONAL, 1, 1), 100, true, &rules), Plan::Drop(Drop::Control));
+        for (max_batch_bytes, refused_before, expected) in [
+            (61, 100, Plan::Pass),
+            (60, 100, Plan::Reencode(Reencode::TooLarge { bytes: 61, limit: 60 })),
+            (61, 101, Plan::Reencode(Reencode::Refused)),
+        ] {
+            let rules = Rules { max_batch_bytes, refused_before };
+            assert_eq!(plan(&header(0, 5, 5), 100, false, &rules), expected);
+        }
     }
 
     #[test]

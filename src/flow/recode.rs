@@ -1,7 +1,10 @@
 //! Batches that have to be opened: what they hold, written anew. This takes processor time, so it runs beside the task that copies.
 
+use std::collections::BTreeMap;
+
 use wire::{
-    Batch, BatchBuilder, Budget, Codec, CorruptBatch, Levels, RecordReader, Stored, legacy_codec, legacy_records,
+    Batch, BatchBuilder, Budget, Built, Codec, CorruptBatch, Levels, RawRecord, RecordReader, Stored, legacy_codec,
+    legacy_records,
 };
 
 /// Largest record believed in, bytes: Kafka's `socket.request.max.bytes`, beyond which no producer can have written one uncompressed.
@@ -17,6 +20,18 @@ pub(crate) struct Recode {
     pub(crate) batches: Vec<Stored>,
     /// Where the copy stands behind them.
     pub(crate) next: i64,
+    /// Largest batch to write, bytes, unless a single record is larger.
+    pub(crate) max_batch_bytes: usize,
+    /// Records, by source offset, that the target does not take, and its words.
+    pub(crate) poison: BTreeMap<i64, String>,
+}
+
+/// What comes of it.
+#[derive(Debug, Default)]
+pub(crate) struct Rewritten {
+    pub(crate) batches: Vec<Recoded>,
+    /// The records that were met of those the target does not take.
+    pub(crate) poison: Vec<Poison>,
 }
 
 /// A new batch in the place of source offsets.
@@ -24,21 +39,37 @@ pub(crate) struct Recode {
 pub(crate) struct Recoded {
     /// With the base offset of its first record in the source, and no producer.
     pub(crate) batch: Batch,
+    /// How far each record's source offset is from the first's, where there are gaps.
+    pub(crate) distances: Option<Box<[u32]>>,
     /// Where the copy stands when it is written: behind what the source has no record for.
     pub(crate) next: i64,
 }
 
+/// A record that the target does not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Poison {
+    /// In the source.
+    pub(crate) offset: i64,
+    /// ms since the epoch.
+    pub(crate) timestamp: i64,
+    /// Key, value and headers, as a batch has them.
+    pub(crate) body: Vec<u8>,
+    /// The target's words.
+    pub(crate) reason: String,
+}
+
 impl Recode {
-    /// Reads and writes all of it. What comes out counts as used by `budget`. One source batch makes one new batch, in the same codec;
-    /// messages of old formats are joined.
-    pub(crate) fn run(&self, budget: &Budget) -> Result<Vec<Recoded>, CorruptBatch> {
-        let mut out = Out { position: self.position, done: Vec::new(), builder: None, budget };
+    /// Reads and writes all of it. What comes out counts as used by `budget`. One source batch makes one new batch, in the same codec, or
+    /// several where it is too large for one; messages of old formats are joined.
+    pub(crate) fn run(mut self, budget: &Budget) -> Result<Rewritten, CorruptBatch> {
+        let poison = std::mem::take(&mut self.poison);
+        let mut out = Out { position: self.position, done: Rewritten::default(), builder: None, poison, budget };
         for stored in &self.batches {
             match stored {
                 Stored::Batch(batch) => {
                     batch.verify()?;
                     let offset = batch.header().base_offset;
-                    out.begin(batch.header().codec()?, None, offset)?;
+                    out.begin(batch.header().codec()?, self.max_batch_bytes, offset, false)?;
                     let mut reader = RecordReader::new(batch, MOST_RECORD_BYTES)?;
                     while let Some(record) = reader.next_record()? {
                         out.push(&record, offset)?;
@@ -47,7 +78,8 @@ impl Recode {
                     out.skip_to(batch.header().next_offset());
                 }
                 Stored::Legacy(message) => {
-                    out.begin(legacy_codec(message)?, Some(JOINED_BYTES), message.offset)?;
+                    let limit = JOINED_BYTES.min(self.max_batch_bytes);
+                    out.begin(legacy_codec(message)?, limit, message.offset, true)?;
                     let mut failed = None;
                     legacy_records(message, MOST_RECORD_BYTES, |record| {
                         failed = out.push(record, message.offset).err();
@@ -66,49 +98,55 @@ impl Recode {
 
 struct Out<'a> {
     position: i64,
-    done: Vec<Recoded>,
-    builder: Option<(Codec, Option<usize>, BatchBuilder)>,
+    done: Rewritten,
+    builder: Option<(Codec, BatchBuilder)>,
+    poison: BTreeMap<i64, String>,
     budget: &'a Budget,
 }
 
 impl Out<'_> {
-    /// What comes now is written in this codec, and joined with what came before if both may be.
-    fn begin(&mut self, codec: Codec, limit: Option<usize>, offset: i64) -> Result<(), CorruptBatch> {
-        if self.builder.as_ref().is_some_and(|(was, joins, _)| (*was, *joins) == (codec, limit) && limit.is_some()) {
+    /// What comes now is written in this codec, and joined with what came before if that is the same.
+    fn begin(&mut self, codec: Codec, limit: usize, offset: i64, joins: bool) -> Result<(), CorruptBatch> {
+        if joins && self.builder.as_ref().is_some_and(|(was, _)| *was == codec) {
             return Ok(());
         }
         self.end(offset)?;
-        let builder = BatchBuilder::new(codec, Levels::default(), limit.unwrap_or(usize::MAX));
-        self.builder = Some((codec, limit, builder));
+        self.builder = Some((codec, BatchBuilder::new(codec, Levels::default(), limit)));
         Ok(())
     }
 
-    fn push(&mut self, record: &wire::RawRecord<'_>, offset: i64) -> Result<(), CorruptBatch> {
+    fn push(&mut self, record: &RawRecord<'_>, offset: i64) -> Result<(), CorruptBatch> {
         if record.offset < self.position {
             return Ok(());
         }
-        let Some((codec, _, builder)) = &mut self.builder else { return Ok(()) };
+        if let Some(reason) = self.poison.remove(&record.offset) {
+            let RawRecord { offset, timestamp, body, .. } = *record;
+            self.done.poison.push(Poison { offset, timestamp, body: body.to_vec(), reason });
+            return Ok(());
+        }
+        let Some((codec, builder)) = &mut self.builder else { return Ok(()) };
         let closed = builder.push(record).map_err(|cause| failed(*codec, offset, &cause))?;
         self.keep(closed);
         Ok(())
     }
 
     fn end(&mut self, offset: i64) -> Result<(), CorruptBatch> {
-        if let Some((codec, _, mut builder)) = self.builder.take() {
+        if let Some((codec, mut builder)) = self.builder.take() {
             let closed = builder.close().map_err(|cause| failed(codec, offset, &cause))?;
             self.keep(closed);
         }
         Ok(())
     }
 
-    fn keep(&mut self, built: Option<wire::Built>) {
-        if let Some(built) = built {
-            self.done.push(Recoded { batch: built.batch.counted(self.budget), next: built.last_offset + 1 });
+    fn keep(&mut self, built: Option<Built>) {
+        if let Some(Built { batch, last_offset, distances }) = built {
+            let batch = batch.counted(self.budget);
+            self.done.batches.push(Recoded { batch, distances, next: last_offset + 1 });
         }
     }
 
     fn skip_to(&mut self, next: i64) {
-        if let Some(last) = self.done.last_mut() {
+        if let Some(last) = self.done.batches.last_mut() {
             last.next = last.next.max(next);
         }
     }

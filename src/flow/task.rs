@@ -25,7 +25,7 @@ use tokio::{
     sync::{Semaphore, mpsc},
     time::sleep_until,
 };
-use wire::{CorruptBatch, ProducerId, TopicMetadata, TopicPartition};
+use wire::{CorruptBatch, TopicMetadata};
 
 pub(crate) use self::members::{Joining, Order};
 
@@ -33,10 +33,10 @@ use self::{
     end::End,
     fetching::{Fetched, Fetching},
     members::{Member, Seat, Stay},
-    prepare::prepare,
+    prepare::{Prepared, Wanted, prepare},
     producing::{Producing, Sent},
 };
-use super::{FetchSettings, FlowSpec, Limits, RateCap, Start, heap, partition::Partition, recode::Recoded};
+use super::{FetchSettings, FlowSpec, Limits, PoisonPolicy, RateCap, heap, partition::Partition, recode::Rewritten};
 
 /// Kafka's `metadata.max.age.ms`.
 const METADATA_AGE: Duration = Duration::from_secs(300);
@@ -63,12 +63,13 @@ enum Side {
 /// An answer that has come.
 enum Done {
     Refreshed(Side, wire::Result<Vec<TopicMetadata>>),
-    Prepared(Vec<(usize, wire::Result<(i64, ProducerId)>)>),
+    Prepared(Vec<(usize, wire::Result<Prepared>)>),
     Fetched(Box<Fetched>),
     Produced(Sent),
     Bounds(usize, wire::Result<(i64, i64)>),
     LookedUp(usize, wire::Result<Option<i32>>),
-    Recoded(usize, i64, Result<Vec<Recoded>, CorruptBatch>),
+    Limit(usize, Option<usize>),
+    Recoded(usize, i64, Result<Rewritten, CorruptBatch>),
 }
 
 pub(crate) struct Task {
@@ -86,6 +87,7 @@ pub(crate) struct Task {
     limits: Limits,
     rate: RateCap,
     settings: FetchSettings,
+    poison: PoisonPolicy,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     fetching: Fetching,
     producing: Producing,
@@ -126,6 +128,7 @@ impl Task {
             limits: first.limits.clone(),
             rate: first.rate.clone(),
             settings: first.fetch,
+            poison: first.poison.clone(),
             work: FuturesUnordered::new(),
             producing: Producing::new(),
             unprepared: BTreeSet::new(),
@@ -250,8 +253,11 @@ impl Task {
             let partition = &partitions[*index];
             seats[*index].stay == Stay::Copied && !partition.is_prepared() && partition.stopped().is_none()
         });
-        let missing: Vec<(usize, TopicPartition, Start)> =
-            self.unprepared.iter().map(|i| (*i, partitions[*i].source.clone(), seats[*i].start)).collect();
+        let wanted = |index: &usize| {
+            let Partition { source, target, .. } = &partitions[*index];
+            Wanted { index: *index, source: source.clone(), target: target.clone(), start: seats[*index].start }
+        };
+        let missing: Vec<Wanted> = self.unprepared.iter().map(wanted).collect();
         if missing.is_empty() {
             return;
         }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     config::{AutoOffsetReset, IsolationLevel, Side, SourceConnectorConfig},
-    flow::{FetchSettings, FlowPartition, FlowSpec, Limits, RateCap, Start},
+    flow::{FetchSettings, FlowPartition, FlowSpec, Limits, PoisonPolicy, RateCap, Start},
 };
 
 /// MirrorSourceConnector: what is mirrored, and under which names.
@@ -228,6 +228,7 @@ impl SourceConnector {
                 max_partition_bytes: self.config.fetch.max_partition_bytes,
                 read_committed: self.config.isolation_level == IsolationLevel::ReadCommitted,
             },
+            poison: PoisonPolicy::default(),
             limits: limits.clone(),
             rate: rate.clone(),
         }

@@ -1,6 +1,7 @@
 //! The data plane between two real clusters.
 
 mod opened;
+mod refused;
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +14,7 @@ use ::testkit::{
     wait_until,
 };
 use ::wire::{Cluster, ClusterConfig, TopicPartition};
-use kmirror::flow::{Engine, FetchSettings, Flow, FlowPartition, FlowSpec, Limits, RateCap, Start};
+use kmirror::flow::{Engine, FetchSettings, Flow, FlowPartition, FlowSpec, Limits, PoisonPolicy, RateCap, Start};
 
 use crate::shared::pair;
 
@@ -38,6 +39,7 @@ fn spec(source: &str, target: &str, from: &str, to: &str, partitions: Range<i32>
         target: cluster("b", target),
         partitions: partitions.map(partition).collect(),
         fetch: FetchSettings::default(),
+        poison: PoisonPolicy::default(),
         limits: Limits::default(),
         rate: RateCap::default(),
     }

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use wire::{Batch, Batches, CorruptBatch, FetchedPartition, HEADER_LEN, Stored, rewrite_header, sequence_after};
 
 use super::{
-    Partition,
+    Partition, Refusals,
     attempts::{CORRUPT_TRIES, Verdict},
     outbound::Ready,
 };
 use crate::flow::{
     error::Stopped,
-    plan::{Aborted, Plan, Reencode, plan},
-    recode::{Recode, Recoded},
+    plan::{Aborted, Plan, Reencode, Rules, plan},
+    recode::{Recode, Recoded, Rewritten},
 };
 
 /// Largest batch believed in: Kafka's `socket.request.max.bytes`, beyond which no producer can have written it.
@@ -40,12 +40,12 @@ impl Answer {
     }
 
     /// What becomes of a batch where the copy stands at `position`, and where it stands behind it. None for one that lies before.
-    fn plan(&mut self, stored: &Stored, position: i64) -> Option<(Plan, i64)> {
+    fn plan(&mut self, stored: &Stored, position: i64, rules: &Rules) -> Option<(Plan, i64)> {
         let (plan, next) = match stored {
             Stored::Batch(batch) => {
                 let header = batch.header();
                 let aborted = self.aborted.includes(header);
-                (plan(header, position, aborted), header.next_offset())
+                (plan(header, position, aborted, rules), header.next_offset())
             }
             Stored::Legacy(old) => (Plan::Reencode(Reencode::Magic(old.magic)), old.offset.saturating_add(1)),
         };
@@ -54,10 +54,10 @@ impl Answer {
     }
 
     /// The batch and those behind it that have to be opened as well.
-    fn gather(&mut self, first: Stored, position: i64, mut next: i64) -> Recode {
+    fn gather(&mut self, first: Stored, position: i64, mut next: i64, refusals: &Refusals) -> Recode {
         let mut batches = vec![first];
         while let Some(cut) = self.next() {
-            let plan = cut.as_ref().ok().and_then(|stored| self.plan(stored, next));
+            let plan = cut.as_ref().ok().and_then(|stored| self.plan(stored, next, &refusals.rules));
             match (cut, plan) {
                 (Ok(stored), Some((Plan::Reencode(_), behind))) => {
                     batches.push(stored);
@@ -69,7 +69,8 @@ impl Answer {
                 }
             }
         }
-        Recode { position, batches, next }
+        let (max_batch_bytes, poison) = (refusals.max_batch_bytes(position), refusals.poison_before(next));
+        Recode { position, batches, next, max_batch_bytes, poison }
     }
 }
 
@@ -105,9 +106,9 @@ impl Partition {
                 Ok(stored) => stored,
                 Err(cause) => return self.corrupt(cluster, cause),
             };
-            let Some((plan, next)) = answer.plan(&stored, self.position) else { continue };
+            let Some((plan, next)) = answer.plan(&stored, self.position, &self.refusals.rules) else { continue };
             let done = match (plan, &stored) {
-                (Plan::Pass, Stored::Batch(batch)) => self.queue(batch, next),
+                (Plan::Pass, Stored::Batch(batch)) => self.queue(batch, None, next),
                 // What the header says counts only if its sum is right.
                 (Plan::Drop(why), Stored::Batch(batch)) => batch.verify().map(|()| {
                     tracing::trace!(partition = %self.source, offset = batch.header().base_offset, %why, "left out");
@@ -117,7 +118,7 @@ impl Partition {
                     if let Plan::Reencode(why) = plan {
                         tracing::trace!(partition = %self.source, position = self.position, %why, "written anew");
                     }
-                    answer.work = Some(answer.gather(stored, self.position, next));
+                    answer.work = Some(answer.gather(stored, self.position, next, &self.refusals));
                     return Verdict::Recode;
                 }
             };
@@ -128,8 +129,9 @@ impl Partition {
         Verdict::Wait
     }
 
-    /// Queues a batch that begins at the source offset in its header; behind it the copy stands at `next`.
-    fn queue(&mut self, batch: &Batch, next: i64) -> Result<(), CorruptBatch> {
+    /// Queues a batch that begins at the source offset in its header; behind it the copy stands at `next`. For `distances` see
+    /// [`Ready::distances`].
+    fn queue(&mut self, batch: &Batch, distances: Option<Box<[u32]>>, next: i64) -> Result<(), CorruptBatch> {
         let Some(producer) = self.producer else { return Ok(()) };
         let (header, payload) = rewrite_header(batch, producer.id, producer.epoch, self.sequence)?;
         let ready = Ready {
@@ -139,6 +141,7 @@ impl Partition {
             next,
             sequence: self.sequence,
             records: batch.header().record_count,
+            distances,
             max_timestamp: batch.header().max_timestamp,
         };
         self.sequence = sequence_after(self.sequence, ready.records);
@@ -164,14 +167,17 @@ impl Partition {
     }
 
     /// What was to be written anew is there: it is queued, and the rest of the answer dealt with.
-    pub(crate) fn recoded(&mut self, cluster: &str, next: i64, outcome: Result<Vec<Recoded>, CorruptBatch>) -> Verdict {
+    pub(crate) fn recoded(&mut self, cluster: &str, next: i64, outcome: Result<Rewritten, CorruptBatch>) -> Verdict {
         let Some(mut answer) = self.answer.take().filter(|answer| !answer.void && self.stopped.is_none()) else {
             return Verdict::Wait;
         };
-        let queued = outcome
-            .and_then(|batches| batches.into_iter().try_for_each(|Recoded { batch, next }| self.queue(&batch, next)));
-        if let Err(cause) = queued {
-            return self.corrupt(cluster, cause);
+        let queued = outcome.and_then(|Rewritten { batches, poison }| {
+            let queue = |Recoded { batch, distances, next }| self.queue(&batch, distances, next);
+            batches.into_iter().try_for_each(queue).map(|()| poison)
+        });
+        match queued {
+            Ok(poison) => self.left_out(&poison),
+            Err(cause) => return self.corrupt(cluster, cause),
         }
         // Also behind what came to nothing.
         self.moved_to(next);

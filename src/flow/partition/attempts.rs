@@ -20,6 +20,8 @@ pub(crate) enum Verdict {
     Refresh,
     /// Ask the target's leader what it remembers of the producer.
     LookUp,
+    /// Ask the target for its largest batch.
+    AskLimit,
     /// Have something written anew.
     Recode,
     /// The partition has stopped.

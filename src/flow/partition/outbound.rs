@@ -26,6 +26,8 @@ pub(super) struct Ready {
     pub(super) next: i64,
     pub(super) sequence: i32,
     pub(super) records: i32,
+    /// How far each record's offset is from `base`, where there are gaps.
+    pub(super) distances: Option<Box<[u32]>>,
     /// Newest record's time, ms since the epoch.
     pub(super) max_timestamp: i64,
 }
@@ -33,6 +35,15 @@ pub(super) struct Ready {
 impl Ready {
     pub(super) fn bytes(&self) -> usize {
         HEADER_LEN + self.payload.len()
+    }
+
+    /// Offset of a record of it.
+    pub(super) fn offset(&self, index: usize) -> Option<i64> {
+        let distance = match &self.distances {
+            Some(distances) => distances.get(index).copied().map(i64::from),
+            None => i64::try_from(index).ok().filter(|index| *index < i64::from(self.records)),
+        };
+        distance.map(|distance| self.base + distance)
     }
 
     fn last_sequence(&self) -> i32 {
@@ -93,6 +104,10 @@ impl Outbound {
     /// What came back without an acknowledgement goes out again, one by one.
     pub(super) fn is_resolving(&self) -> bool {
         self.resolving
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.sent.is_empty() && self.waiting.is_empty()
     }
 
     /// Nothing of it is out: the next request may take another way without overtaking one.

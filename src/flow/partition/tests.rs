@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use wire::{AbortedTransaction, Batch, Budget, FetchedPartition, RecordReader};
+use wire::{AbortedTransaction, Batch, Budget, FetchedPartition, RecordError, RecordReader};
 
 use super::{
     attempts::{CORRUPT_TRIES, MISSING_GRACE, NEW_GRACE},
@@ -21,13 +21,15 @@ const UNKNOWN_TOPIC: i16 = 3;
 const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
 const MESSAGE_TOO_LARGE: i16 = 10;
 const CORRUPT_MESSAGE: i16 = 2;
+const INVALID_TIMESTAMP: i16 = 32;
+const OUT_OF_ORDER: i16 = 45;
 
 /// No broker is sure to remember anything: one batch at a time.
 const NEVER: i64 = i64::MAX;
 const LOW_WATER: usize = 1024 * 1024;
 
 fn started() -> Partition {
-    let mut partition = Partition::new(TopicPartition::new("t", 0), TopicPartition::new("a.t", 0));
+    let mut partition = Partition::new(TopicPartition::new("t", 0), TopicPartition::new("a.t", 0), PoisonPolicy::Fail);
     partition.prepared(0, ProducerId { id: 7, epoch: 0 });
     partition
 }
@@ -45,7 +47,8 @@ fn opened(partition: &mut Partition, mut verdict: Verdict) -> Verdict {
     while verdict == Verdict::Recode {
         let work = partition.recode_work().expect("work");
         assert!(partition.recode_work().is_none() && !partition.wants_fetch(Instant::now(), LOW_WATER));
-        verdict = partition.recoded("a", work.next, work.run(&Budget::new(LOW_WATER)));
+        let next = work.next;
+        verdict = partition.recoded("a", next, work.run(&Budget::new(LOW_WATER)));
     }
     verdict
 }
@@ -65,6 +68,18 @@ fn answer(records: Bytes) -> FetchedPartition {
 
 fn next(partition: &mut Partition, now: Instant) -> Option<ProduceBatch> {
     partition.next_batch(now, NEVER).map(|(_, batch)| batch)
+}
+
+/// An answer to Produce that refuses the batch, or records of it.
+fn refusal(error: i16, records: &[usize]) -> Produced {
+    let record_errors = records.iter().map(|index| RecordError { index: *index, message: Some(format!("no {index}")) });
+    Produced {
+        tag: 0,
+        error,
+        message: Some("words".to_owned()),
+        record_errors: record_errors.collect(),
+        base_offset: -1,
+    }
 }
 
 fn base_sequence(batch: &ProduceBatch) -> i32 {
@@ -193,7 +208,8 @@ fn what_was_being_opened_is_dropped_when_it_no_longer_comes_next() {
     let work = partition.recode_work().expect("work");
     partition.abandon();
     assert!(partition.is_recoding(), "somebody is at it");
-    assert_eq!(partition.recoded("a", work.next, work.run(&Budget::new(LOW_WATER))), Verdict::Wait);
+    let next = work.next;
+    assert_eq!(partition.recoded("a", next, work.run(&Budget::new(LOW_WATER))), Verdict::Wait);
     assert_eq!((partition.position(), partition.held_bytes(), partition.is_recoding()), (0, 0, false));
 }
 
@@ -227,13 +243,12 @@ fn refusals() {
         (UNKNOWN_TOPIC, now, Verdict::Refresh),
         (UNKNOWN_TOPIC, now + NEW_GRACE, Verdict::Stop),
         (TOPIC_AUTHORIZATION_FAILED, now, Verdict::Stop),
-        (MESSAGE_TOO_LARGE, now, Verdict::Stop),
     ] {
         let mut partition = started();
         fetched(&mut partition, PLAIN);
         next(&mut partition, now).expect("a batch");
-        partition.produce_refused("b", 0, UNKNOWN_TOPIC, None, now);
-        assert_eq!(partition.produce_refused("b", 0, code, Some("words"), at), expected, "{code}");
+        partition.produce_refused("b", 0, &refusal(UNKNOWN_TOPIC, &[]), now);
+        assert_eq!(partition.produce_refused("b", 0, &refusal(code, &[]), at), expected, "{code}");
         if expected == Verdict::Stop {
             let text = partition.stopped().expect("a reason").to_string();
             for named in ["Produce of a.t-0 at source offset 0", "cluster b", "words"] {
@@ -256,7 +271,7 @@ fn a_broker_that_goes_on_refusing_the_checksum_ends_the_tries() {
     let now = Instant::now();
     for tries in 1..=CORRUPT_TRIES {
         next(&mut partition, now + Duration::from_secs(60) * tries).expect("a batch");
-        let verdict = partition.produce_refused("b", 0, CORRUPT_MESSAGE, None, now);
+        let verdict = partition.produce_refused("b", 0, &refusal(CORRUPT_MESSAGE, &[]), now);
         assert_eq!(verdict == Verdict::Stop, tries == CORRUPT_TRIES, "{tries}");
     }
 }
@@ -285,7 +300,7 @@ fn a_missing_topic_has_some_grace_wherever_it_is_missed() {
         code: UNKNOWN_TOPIC,
         message: None,
     };
-    let mut partition = Partition::new(TopicPartition::new("t", 0), TopicPartition::new("a.t", 0));
+    let mut partition = Partition::new(TopicPartition::new("t", 0), TopicPartition::new("a.t", 0), PoisonPolicy::Fail);
     assert_eq!(partition.prepare_refused(&missing, now), Verdict::Refresh);
     assert_eq!(partition.prepare_refused(&missing, now + NEW_GRACE), Verdict::Stop);
 
@@ -298,4 +313,118 @@ fn a_missing_topic_has_some_grace_wherever_it_is_missed() {
         let text = partition.stopped().expect("a reason").to_string();
         assert!(text.contains(named) && text.contains("UNKNOWN_TOPIC_OR_PARTITION"), "{text}");
     }
+}
+
+#[test]
+fn a_batch_too_large_for_the_target_is_split() {
+    // What the target tells when asked: it may not tell, or tell what can't be.
+    for (limit, expected) in [(Some(400), 400), (None, 507 / 2), (Some(1_000), 507 / 2)] {
+        let mut partition = started();
+        fetched(&mut partition, PLAIN);
+        let now = Instant::now();
+        let first = next(&mut partition, now).expect("a batch");
+        let bytes = first.header.len() + first.payload.len();
+        assert_eq!(bytes, 507);
+        assert_eq!(partition.produce_refused("b", 0, &refusal(MESSAGE_TOO_LARGE, &[]), now), Verdict::AskLimit);
+        assert_eq!((partition.position(), partition.held_bytes()), (0, 0));
+        partition.limit_known(limit);
+        assert_eq!(partition.refusals.rules.max_batch_bytes, expected);
+        fetched(&mut partition, PLAIN);
+        let again = next(&mut partition, now).expect("a batch");
+        assert_eq!(base_sequence(&again), 0, "the sequence that the refused one had");
+        assert!(again.header.len() + again.payload.len() <= expected);
+        assert!(partition.acknowledged(0, now).is_some());
+        let rest = offsets(&sent(&mut partition));
+        assert_eq!((rest[0], rest.last()), (i64::from(record_count(&again)), Some(&7)));
+    }
+}
+
+fn record_count(batch: &ProduceBatch) -> i32 {
+    i32::from_be_bytes([batch.header[57], batch.header[58], batch.header[59], batch.header[60]])
+}
+
+#[test]
+fn a_batch_is_refused_for_good_only_when_those_before_it_are_there() {
+    let mut partition = started();
+    partition.outbound = Outbound::default();
+    fetched(&mut partition, PLAIN);
+    let now = Instant::now();
+    partition.next_batch(now, -1).expect("the first batch");
+    partition.acknowledged(0, now);
+    // Both are fetched again, from the start of the second on: two are out at a time.
+    (partition.position, partition.sequence) = (0, 0);
+    partition.outbound.clear();
+    fetched(&mut partition, PLAIN);
+    partition.next_batch(now, -1).expect("the first batch");
+    partition.next_batch(now, -1).expect("the second batch");
+    assert_eq!(partition.produce_refused("b", 5, &refusal(OUT_OF_ORDER, &[]), now), Verdict::Wait);
+    assert_eq!(partition.produce_refused("b", 0, &refusal(MESSAGE_TOO_LARGE, &[]), now), Verdict::AskLimit);
+    assert_eq!(partition.position(), 0);
+    let mut partition = started();
+    partition.outbound.clear();
+    fetched(&mut partition, PLAIN);
+    partition.next_batch(now, -1).expect("the first batch");
+    assert_eq!(partition.produce_refused("b", 5, &refusal(MESSAGE_TOO_LARGE, &[]), now), Verdict::Wait);
+}
+
+/// Takes all that is sent but for these records, of source offsets, which it names if it `names`. Returns those taken.
+fn taken_by(partition: &mut Partition, poison: &[i64], names: bool) -> Vec<i64> {
+    let mut taken = Vec::new();
+    let now = Instant::now();
+    for _ in 0..100 {
+        if partition.position() < 8 && partition.wants_fetch(now, LOW_WATER) {
+            fetched(partition, PLAIN);
+        }
+        let Some((base, batch)) = partition.next_batch(now + Duration::from_secs(60), NEVER) else { break };
+        let ready = partition.outbound.first().expect("a batch").clone();
+        let offsets: Vec<i64> = (0..record_count(&batch)).filter_map(|index| ready.offset(index as usize)).collect();
+        let refused: Vec<usize> = (0..offsets.len()).filter(|index| poison.contains(&offsets[*index])).collect();
+        if refused.is_empty() {
+            partition.acknowledged(base, now);
+            taken.extend(offsets);
+        } else {
+            let told = if names { &refused[..] } else { &[] };
+            if partition.produce_refused("b", base, &refusal(INVALID_TIMESTAMP, told), now) == Verdict::Stop {
+                break;
+            }
+        }
+    }
+    taken
+}
+
+#[test]
+fn records_that_the_target_refuses_follow_the_policy() {
+    for (poison, names, taken) in [
+        (&[1, 6][..], true, &[0, 2, 3, 4, 5, 7][..]),
+        (&[1, 6], false, &[0, 2, 3, 4, 5, 7]),
+        (&[0, 1, 2, 3, 4], true, &[5, 6, 7]),
+        (&[0, 1, 4, 7], false, &[2, 3, 5, 6]),
+        (&[0, 1, 2, 3, 4, 5, 6, 7], false, &[]),
+    ] {
+        let mut partition = started();
+        partition.poison_policy = PoisonPolicy::Skip;
+        assert_eq!(taken_by(&mut partition, poison, names), taken, "{poison:?} {names}");
+        let count = partition.poison().expect("poison");
+        assert_eq!((count.records, count.next - 1), (poison.len() as u64, poison[poison.len() - 1]));
+        assert!(count.last.starts_with("INVALID_TIMESTAMP: "), "{}", count.last);
+        partition.passed_over();
+        assert!(partition.stopped().is_none() && partition.refusals.poison_before(i64::MAX).is_empty());
+
+        let mut partition = started();
+        let first = poison[0];
+        let taken = taken_by(&mut partition, poison, names);
+        assert_eq!(taken, (0..first.min(if names { 0 } else { first })).collect::<Vec<_>>());
+        let text = partition.stopped().expect("a reason").to_string();
+        assert!(text.contains(&format!("t-0 at offset {first} is refused for a.t-0 by cluster b")), "{text}");
+        assert!(text.contains("INVALID_TIMESTAMP: "), "{text}");
+    }
+}
+
+#[test]
+fn what_is_left_out_at_the_end_moves_the_position_too() {
+    let mut partition = started();
+    partition.poison_policy = PoisonPolicy::Skip;
+    assert_eq!(taken_by(&mut partition, &[5, 6, 7], true), [0, 1, 2, 3, 4]);
+    assert_eq!(partition.passed_over(), Some(7));
+    assert_eq!(partition.passed_over(), None);
 }

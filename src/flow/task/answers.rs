@@ -7,10 +7,15 @@ use std::{
 };
 
 use tokio::task::spawn_blocking;
-use wire::{ActiveProducer, CorruptBatch, OffsetSpec, ProducerId, Recovery, TopicMetadata};
+use wire::{ActiveProducer, CorruptBatch, OffsetSpec, Recovery, TopicMetadata};
 
-use super::{Done, Side, Task, end::leader_of, members::Stay, prepare::one_offset};
-use crate::flow::{Start, error::Stopped, partition::Verdict, recode::Recoded};
+use super::{
+    Done, Side, Task,
+    end::leader_of,
+    members::Stay,
+    prepare::{Prepared, batch_limits, one_offset},
+};
+use crate::flow::{Start, error::Stopped, partition::Verdict, recode::Rewritten};
 
 impl Task {
     pub(super) fn take(&mut self, done: Done) {
@@ -22,6 +27,7 @@ impl Task {
             Done::Produced(sent) => self.produced(sent, now),
             Done::Bounds(index, answer) => self.bounds_known(index, answer, now),
             Done::LookedUp(index, answer) => self.producer_looked_up(index, answer, now),
+            Done::Limit(index, limit) => self.limit_known(index, limit, now),
             Done::Recoded(index, next, outcome) => self.recoded(index, next, outcome, now),
         }
     }
@@ -53,7 +59,7 @@ impl Task {
             if topic.error != 0 {
                 match partition.metadata_refused(&alias, at_target, topic.error, now) {
                     Verdict::Stop => self.tell_stopped(index),
-                    Verdict::Wait | Verdict::Refresh | Verdict::LookUp | Verdict::Recode => {
+                    Verdict::Wait | Verdict::Refresh | Verdict::LookUp | Verdict::AskLimit | Verdict::Recode => {
                         self.end(side).refresh_wanted = true
                     }
                 }
@@ -79,7 +85,7 @@ impl Task {
         self.reconsider_all(now);
     }
 
-    fn prepared(&mut self, outcomes: Vec<(usize, wire::Result<(i64, ProducerId)>)>, now: Instant) {
+    fn prepared(&mut self, outcomes: Vec<(usize, wire::Result<Prepared>)>, now: Instant) {
         self.preparing = false;
         for (index, outcome) in outcomes {
             if self.seats[index].stay == Stay::Left {
@@ -87,8 +93,9 @@ impl Task {
                 continue;
             }
             let error = match outcome {
-                Ok((position, producer)) => {
+                Ok(Prepared { position, producer, max_batch_bytes }) => {
                     self.partitions[index].prepared(position, producer);
+                    self.partitions[index].limit_known(max_batch_bytes);
                     self.unprepared.remove(&index);
                     self.reconsider(index, now);
                     // A copy that begins at the end stands there from now on, also for the next start.
@@ -102,7 +109,7 @@ impl Task {
             self.prepare_not_before = now + Duration::from_millis(500);
             match self.partitions[index].prepare_refused(&error, now) {
                 Verdict::Stop => self.tell_stopped(index),
-                Verdict::Wait | Verdict::Refresh | Verdict::LookUp | Verdict::Recode => {
+                Verdict::Wait | Verdict::Refresh | Verdict::LookUp | Verdict::AskLimit | Verdict::Recode => {
                     self.source.failed("preparing partitions".to_owned(), &error.to_string(), &self.name);
                 }
             }
@@ -114,7 +121,7 @@ impl Task {
 
     pub(super) fn act_on(&mut self, verdict: Verdict, side: Side, index: usize) {
         match verdict {
-            Verdict::Wait | Verdict::LookUp => {}
+            Verdict::Wait | Verdict::LookUp | Verdict::AskLimit => {}
             Verdict::Refresh => self.end(side).refresh_wanted = true,
             Verdict::Recode => self.recode(index),
             Verdict::Stop => self.tell_stopped(index),
@@ -181,13 +188,45 @@ impl Task {
         }));
     }
 
-    fn recoded(&mut self, index: usize, next: i64, outcome: Result<Vec<Recoded>, CorruptBatch>, now: Instant) {
+    fn recoded(&mut self, index: usize, next: i64, outcome: Result<Rewritten, CorruptBatch>, now: Instant) {
         if self.seats[index].stay != Stay::Copied {
             self.partitions[index].void_answer();
         }
         let alias = self.source.cluster.alias().to_owned();
         let verdict = self.partitions[index].recoded(&alias, next, outcome);
+        self.tell_poison(index);
+        self.passed_over(index);
         self.act_on(verdict, Side::Source, index);
+        self.reconsider(index, now);
+    }
+
+    /// Behind what is left out there may be nothing for long: the copy stands there all the same.
+    pub(super) fn passed_over(&mut self, index: usize) {
+        if self.seats[index].stay == Stay::Copied
+            && let Some(last) = self.partitions[index].passed_over()
+        {
+            self.store(index, last);
+        }
+    }
+
+    /// The target refused a batch for its size: how large may it be?
+    pub(super) fn ask_limit(&mut self, index: usize) {
+        if !self.asking.insert(index) {
+            return;
+        }
+        let (cluster, topic) = (self.target.cluster.clone(), self.partitions[index].target.topic.clone());
+        self.work.push(Box::pin(async move {
+            let limit = batch_limits(&cluster, std::slice::from_ref(&topic)).await.remove(&topic);
+            Done::Limit(index, limit)
+        }));
+    }
+
+    fn limit_known(&mut self, index: usize, limit: Option<usize>, now: Instant) {
+        self.asking.remove(&index);
+        if self.seats[index].stay == Stay::Left {
+            return;
+        }
+        self.partitions[index].limit_known(limit);
         self.reconsider(index, now);
     }
 

@@ -454,6 +454,7 @@ impl Task {
             }
             Some(_) => partition.fetch_refused(&alias, part.error, now),
         };
+        self.passed_over(index);
         self.act_on(verdict, Side::Source, index);
     }
 

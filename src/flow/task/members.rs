@@ -77,7 +77,7 @@ impl Task {
         let places = partitions.into_iter().enumerate().map(|(nth, partition)| {
             let FlowPartition { source, target, start } = partition;
             let seat = Seat { member: id, nth, start, stay: Stay::Copied };
-            self.seat(&mut free, seat, Partition::new(source, target))
+            self.seat(&mut free, seat, Partition::new(source, target, self.poison.clone()))
         });
         let places = places.collect();
         self.left.extend(free);
@@ -180,6 +180,22 @@ impl Task {
         if let Some(member) = self.members.get(&seat.member) {
             member.acknowledged[seat.nth].store(offset, Ordering::Release);
         }
+    }
+
+    /// Records of a partition could not be written.
+    pub(super) fn tell_poison(&self, index: usize) {
+        let partition = &self.partitions[index];
+        let Some((count, member)) = partition.poison().zip(self.members.get(&self.seats[index].member)) else { return };
+        member.status.send_if_modified(|status| {
+            let told = status.poison.entry(partition.source.clone()).or_default();
+            let new = count.records - told.records;
+            if new > 0 {
+                let (flow, last, reason) = (&member.name, count.next - 1, &count.last);
+                tracing::warn!(flow, partition = %partition.source, records = new, last, reason, "records can't be written");
+                told.clone_from(count);
+            }
+            new > 0
+        });
     }
 
     pub(super) fn tell_stopped(&self, index: usize) {

@@ -213,13 +213,17 @@ impl Task {
             return;
         }
         let alias = self.target.cluster.alias().to_owned();
-        let verdict = self.partitions[index].produce_refused(&alias, base, part.error, part.message.as_deref(), now);
+        let verdict = self.partitions[index].produce_refused(&alias, base, part, now);
+        if self.partitions[index].fetches_elsewhere() {
+            self.fetching.leave(index);
+        }
         match verdict {
             Verdict::Wait => {
                 let what = format!("Produce to {}", self.partitions[index].target);
                 self.target.failed(what, &wire::code_name(part.error), &self.name);
             }
             Verdict::LookUp => self.look_up_producer(index),
+            Verdict::AskLimit => self.ask_limit(index),
             Verdict::Refresh | Verdict::Recode | Verdict::Stop => {}
         }
         self.act_on(verdict, Side::Target, index);

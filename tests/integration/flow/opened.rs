@@ -8,7 +8,7 @@ use ::testkit::{
 use super::*;
 
 /// How records are copied: offsets are each cluster's own, and what a target's topic calls its times is its own as well.
-fn content(partitions: Vec<Vec<RecordView>>) -> Vec<Vec<RecordView>> {
+pub(super) fn content(partitions: Vec<Vec<RecordView>>) -> Vec<Vec<RecordView>> {
     let of = |record: RecordView| RecordView { offset: 0, timestamp_kind: TimestampKind::CreateTime, ..record };
     partitions.into_iter().map(|records| records.into_iter().map(of).collect()).collect()
 }

@@ -16,6 +16,7 @@ fn batch(number: usize, max_timestamp: i64) -> Ready {
         next: i64::from(first + RECORDS),
         sequence: first,
         records: RECORDS,
+        distances: None,
         max_timestamp,
     }
 }
