@@ -8,12 +8,14 @@
 
 mod address;
 mod client;
+mod compression;
 mod error;
 mod hints;
 mod java_regex;
 mod key;
 mod keys;
 mod plugin;
+mod poison;
 mod properties;
 mod regex_list;
 mod source_connector;
@@ -22,6 +24,7 @@ mod worker;
 
 pub use address::Listener;
 pub use client::{AutoOffsetReset, ClientSetting, FetchKeys, IsolationLevel, Side, effective_client};
+pub use compression::{Compression, Compressor};
 pub use error::{ConfigError, ConfigErrors};
 pub use hints::Hint;
 pub use key::{Default, Importance, Key, Kind, Valid, Value};
@@ -31,6 +34,7 @@ pub use keys::{
     mirror_source_keys,
 };
 pub use plugin::{ConnectorClass, Plugin, connector_class, plugins};
+pub use poison::PoisonPolicy;
 pub use properties::{Properties, load_properties, read_properties};
 pub use regex_list::RegexList;
 pub use source_connector::{PolicySettings, SourceConnectorConfig};

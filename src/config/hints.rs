@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Properties, Side,
+    Compression, Compressor, Properties, Side,
     client::{is_connection_setting, roles_of},
+    compression,
     keys::{CLIENT_KEYS, ClientRole, OTHER_CONNECTORS_KEYS, TASK_KEYS, WORKER_KEYS, mirror_source_keys},
     values::Values,
 };
@@ -86,9 +87,10 @@ enum Instead {
 
 const READS: &str = "source.consumer.";
 const WRITES: &str = "producer.override.";
+const COMPRESSION_TYPE: &str = "producer.override.compression.type";
 
 /// Hints on a MirrorSourceConnector's configuration, one a subject.
-pub(super) fn connector_hints(raw: &Properties, values: &Values) -> Vec<Hint> {
+pub(super) fn connector_hints(raw: &Properties, values: &Values, compression: Compression) -> Vec<Hint> {
     let mut ignored = Ignored::default();
     let (mut overrides, mut tuning, mut misspelt, mut hints) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (key, value) in raw {
@@ -102,10 +104,10 @@ pub(super) fn connector_hints(raw: &Properties, values: &Values) -> Vec<Hint> {
         }
     }
     hints.extend(misspelt_hint(&misspelt));
-    if !overrides.is_empty() {
+    hints.extend(overrides_hint(overrides, compression));
+    if compression == Compression::Configured(Compressor::None) && !raw.contains_key(COMPRESSION_TYPE) {
         hints.push(Hint::Warn(format!(
-            "no effect, batches reach the target as the source holds them, with their compression: {}",
-            overrides.join(", ")
+            "kmirror.compression=configured writes batches uncompressed, since {COMPRESSION_TYPE} is not set"
         )));
     }
     if !tuning.is_empty() {
@@ -150,6 +152,23 @@ impl<'a> Ignored<'a> {
         }
         (!groups.is_empty()).then(|| Hint::Info(format!("ignored, as by MirrorMaker: {}", groups.join("; "))))
     }
+}
+
+/// On settings that tune the data's producer in MirrorMaker.
+fn overrides_hint(mut keys: Vec<&str>, compression: Compression) -> Option<Hint> {
+    let follows = |key: &str| key.strip_prefix(WRITES).is_some_and(compression::has_effect);
+    let text = match compression {
+        Compression::Keep if keys.iter().any(|key| follows(key)) => {
+            "no effect, batches reach the target as the source holds them, with their compression unless \
+             kmirror.compression=configured"
+        }
+        Compression::Keep => "no effect, batches reach the target as the source holds them, with their compression",
+        Compression::Configured(_) => {
+            keys.retain(|key| !follows(key));
+            "no effect, batches are those of the source"
+        }
+    };
+    (!keys.is_empty()).then(|| Hint::Warn(format!("{text}: {}", keys.join(", "))))
 }
 
 fn misspelt_hint(misspelt: &[(&str, String)]) -> Option<Hint> {
@@ -366,7 +385,7 @@ mod tests {
     fn hints(pairs: &[(&str, &str)]) -> Vec<(char, String)> {
         let raw = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let values = Values::read(mirror_source_keys(), &raw);
-        let hints = connector_hints(&raw, &values).into_iter().map(|hint| match hint {
+        let hints = connector_hints(&raw, &values, Compression::Keep).into_iter().map(|hint| match hint {
             Hint::Info(text) => ('I', text),
             Hint::Warn(text) => ('W', text),
         });
@@ -486,7 +505,7 @@ mod tests {
     fn what_is_not_built_is_said_of_what_is_on() {
         let last = |pairs: &[(&str, &str)]| {
             let raw = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-            connector_hints(&raw, &Values::read(mirror_source_keys(), &raw)).pop()
+            connector_hints(&raw, &Values::read(mirror_source_keys(), &raw), Compression::Keep).pop()
         };
         let text = "this version copies records, and topic settings when it makes a topic; on, and without effect yet";
         let acls = format!("{text}: sync.topic.acls.enabled");
@@ -495,6 +514,34 @@ mod tests {
         let all = format!("{text}: sync.topic.configs.enabled, sync.topic.acls.enabled, emit.offset-syncs.enabled");
         assert_eq!(last(&[]), Some(Hint::Info(all)));
         assert_eq!(last(&[("enabled", "false")]), None);
+    }
+
+    #[test]
+    fn what_a_producer_would_follow() {
+        const ALL: [&str; 3] = [
+            "producer.override.batch.size",
+            "producer.override.compression.lz4.level",
+            "producer.override.compression.type",
+        ];
+        let told = |keys: &[&'static str], compression| overrides_hint(keys.to_vec(), compression);
+        let warn = |text: &str| Some(Hint::Warn(text.to_owned()));
+        let keep = "no effect, batches reach the target as the source holds them, with their compression unless \
+                    kmirror.compression=configured: producer.override.compression.type";
+        assert_eq!(told(&ALL[2..], Compression::Keep), warn(keep));
+        let configured = Compression::Configured(Compressor::Lz4);
+        let rest = "no effect, batches are those of the source: producer.override.batch.size, \
+                    producer.override.compression.lz4.level";
+        assert_eq!(told(&ALL, configured), warn(rest));
+        assert_eq!(told(&ALL[2..], configured), None);
+
+        let uncompressed = |pairs: &[(&str, &str)]| {
+            let raw = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            let values = Values::read(mirror_source_keys(), &raw);
+            let hints = connector_hints(&raw, &values, Compression::Configured(Compressor::None));
+            hints.iter().any(|hint| matches!(hint, Hint::Warn(text) if text.contains("writes batches uncompressed")))
+        };
+        assert!(uncompressed(&[]));
+        assert!(!uncompressed(&[(COMPRESSION_TYPE, "none")]));
     }
 
     #[test]

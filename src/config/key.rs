@@ -68,6 +68,8 @@ pub enum Valid {
     AtLeast(i64),
     /// A number within these, both included.
     Between(i64, i64),
+    /// A number within the first two, both included, or the third.
+    BetweenOr(i64, i64, i64),
     /// −1, which leaves the choice to the broker, or a number from 1 to the second one.
     BrokersChoiceOrUpTo(i64),
     /// One of these texts.
@@ -230,6 +232,10 @@ impl Key {
             (Valid::Between(_, most), Value::Number(number)) if *number > most => {
                 Some(format!("Value must be no more than {most}"))
             }
+            (Valid::BetweenOr(least, most, or), Value::Number(number)) => {
+                let allowed = *number == or || (least..=most).contains(number);
+                (!allowed).then(|| format!("Value must be between {least} and {most} or equal to {or}"))
+            }
             (Valid::BrokersChoiceOrUpTo(most), Value::Number(number)) => {
                 let allowed = *number == -1 || (1..=most).contains(number);
                 (!allowed).then(|| format!("Value must be -1, for the broker's default, or from 1 to {most}"))
@@ -351,6 +357,13 @@ mod tests {
                 Valid::Between(0, 9),
                 "-1",
                 Some("Invalid value -1 for configuration k: Value must be at least 0"),
+            ),
+            (Kind::Int, Valid::BetweenOr(1, 9, -1), "-1", None),
+            (
+                Kind::Int,
+                Valid::BetweenOr(1, 9, -1),
+                "0",
+                Some("Invalid value 0 for configuration k: Value must be between 1 and 9 or equal to -1"),
             ),
             (Kind::Int, Valid::BrokersChoiceOrUpTo(9), "-1", None),
             (

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use super::{
-    AutoOffsetReset, ConfigError, ConfigErrors, Hint, IsolationLevel, Properties, RegexList, Side, WorkerConfig,
-    address,
+    AutoOffsetReset, Compression, ConfigError, ConfigErrors, Hint, IsolationLevel, PoisonPolicy, Properties, RegexList,
+    Side, WorkerConfig, address,
     client::{FetchKeys, auto_offset_reset, check_security_protocol, effective_client, fetch_keys, isolation_level},
+    compression::compression,
     hints,
     key::{full_class_name, parse_list},
     keys::{ClientRole, REPLICATION_POLICIES, mirror_source_keys},
     plugin,
+    poison::poison_policy,
     values::Values,
 };
 
@@ -68,6 +70,10 @@ pub struct SourceConnectorConfig {
     pub fetch: FetchKeys,
     /// Bytes per second, as the brokers store them, that its tasks on a worker may fetch together; absent for no cap.
     pub max_bytes_per_second: Option<u64>,
+    /// Which compression batches have on the target.
+    pub compression: Compression,
+    /// What happens to records that the target can't take.
+    pub poison: PoisonPolicy,
     /// How remote topics are named.
     pub policy: PolicySettings,
     /// Sentences to log once: keys that are probably misspelt or without effect, and what is not built.
@@ -102,12 +108,16 @@ impl SourceConnectorConfig {
         let auto_offset_reset = auto_offset_reset(&consumer);
         let isolation_level = isolation_level(&consumer);
         let fetch = fetch_keys(&consumer);
+        let compression = compression(raw, &values, worker);
+        let poison = poison_policy(raw, &values);
         let policy = policy_settings(raw, &values);
         errors.extend(source_bootstrap.as_ref().err().cloned());
         errors.extend(target_bootstrap.as_ref().err().cloned());
         errors.extend(auto_offset_reset.as_ref().err().cloned());
         errors.extend(isolation_level.as_ref().err().cloned());
         errors.extend(fetch.as_ref().err().cloned().unwrap_or_default());
+        errors.extend(compression.as_ref().err().cloned().unwrap_or_default());
+        errors.extend(poison.as_ref().err().cloned());
         errors.extend(policy.as_ref().err().cloned());
 
         let mut regex_list = |key: &str, alias: &str| {
@@ -128,8 +138,19 @@ impl SourceConnectorConfig {
             Ok(auto_offset_reset),
             Ok(isolation_level),
             Ok(fetch),
+            Ok(compression),
+            Ok(poison),
             Ok(policy),
-        ) = (source_bootstrap, target_bootstrap, auto_offset_reset, isolation_level, fetch, policy)
+        ) = (
+            source_bootstrap,
+            target_bootstrap,
+            auto_offset_reset,
+            isolation_level,
+            fetch,
+            compression,
+            poison,
+            policy,
+        )
         else {
             return Err(ConfigErrors(errors));
         };
@@ -153,8 +174,10 @@ impl SourceConnectorConfig {
             isolation_level,
             fetch,
             max_bytes_per_second: values.cap("kmirror.max.bytes.per.second"),
+            compression,
+            poison,
             policy,
-            hints: hints::connector_hints(raw, &values),
+            hints: hints::connector_hints(raw, &values, compression),
         };
         ConfigErrors::or(errors, config)
     }
@@ -276,7 +299,7 @@ fn check_offset_syncs(raw: &Properties, values: &Values, errors: &mut Vec<Config
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::read_properties;
+    use crate::config::{Compressor, read_properties};
 
     fn worker(more: &str) -> WorkerConfig {
         let text = format!(
@@ -321,6 +344,7 @@ mod tests {
         assert_eq!(config.policy.separator, None);
         assert!(config.policy.internal_topic_separator_enabled);
         assert_eq!(config.max_bytes_per_second, None);
+        assert_eq!((config.compression, config.poison), (Compression::Keep, PoisonPolicy::Fail));
         assert!(matches!(config.hints.as_slice(), [Hint::Info(text)] if text.contains("this version copies")));
     }
 
@@ -333,7 +357,8 @@ mod tests {
              consumer.auto.offset.reset=latest\nconsumer.isolation.level=read_uncommitted\n\
              replication.policy.class=CustomMM2ReplicationPolicy\n\
              replication.policy.separator=\\ \nreplication.policy.internal.topic.separator.enabled=false\n\
-             kmirror.max.bytes.per.second= 500000 \n",
+             kmirror.max.bytes.per.second= 500000 \nkmirror.compression=configured\n\
+             producer.override.compression.type=zstd\nkmirror.poison.policy=park\n",
         )
         .unwrap();
         assert_eq!((config.tasks_max, config.enabled), (4, false));
@@ -351,6 +376,8 @@ mod tests {
         assert_eq!(config.policy.separator.as_deref(), Some(" "), "not trimmed");
         assert!(!config.policy.internal_topic_separator_enabled);
         assert_eq!(config.max_bytes_per_second, Some(500_000));
+        assert_eq!(config.compression, Compression::Configured(Compressor::Zstd { level: 3 }));
+        assert_eq!(config.poison, PoisonPolicy::Park { topic: "kmirror.poison.A".to_owned() });
         assert_eq!(parse("kmirror.max.bytes.per.second=0").unwrap().max_bytes_per_second, None);
     }
 
@@ -408,6 +435,14 @@ mod tests {
                 "Invalid value -5 for configuration kmirror.max.bytes.per.second: Value must be at least 0",
             ),
             ("kmirror.max.bytes.per.second=1.5", "kmirror.max.bytes.per.second", "Not a number of type LONG"),
+            ("kmirror.compression=gzip", "kmirror.compression", "String must be one of: keep, configured"),
+            (
+                "producer.override.compression.type=GZIP",
+                "producer.override.compression.type",
+                "String must be one of: none, gzip, snappy, lz4, zstd",
+            ),
+            ("kmirror.poison.policy=drop", "kmirror.poison.policy", "String must be one of: fail, park, skip"),
+            ("kmirror.poison.topic=a b", "kmirror.poison.topic", "not the name of a topic"),
             ("transforms=a", "transforms", "not built yet"),
             ("predicates=a", "predicates", "not built yet"),
             ("exactly.once.support=required", "exactly.once.support", "not built yet"),

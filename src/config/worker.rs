@@ -86,6 +86,8 @@ pub struct WorkerConfig {
     pub advertised_host: Option<String>,
     /// Port other workers reach this one at, where it differs from the listener's.
     pub advertised_port: Option<u16>,
+    /// Settings `producer.compression.…` as written, without `producer.`: for connectors that override them not.
+    pub producer_compression: Properties,
     /// What connectors may override.
     pub override_policy: OverridePolicy,
     /// Bytes per second, as the brokers store them, that all connectors may fetch together; absent for no cap.
@@ -134,6 +136,12 @@ impl WorkerConfig {
                 .filter(|host| !host.is_empty())
                 .map(str::to_owned),
             advertised_port: values.number("rest.advertised.port"),
+            producer_compression: raw
+                .iter()
+                .filter_map(|(key, value)| Some((key.strip_prefix("producer.")?, value)))
+                .filter(|(setting, _)| setting.starts_with("compression."))
+                .map(|(setting, value)| (setting.to_owned(), value.clone()))
+                .collect(),
             override_policy,
             max_bytes_per_second: values.cap("kmirror.max.bytes.per.second"),
             memory_bytes: values.number("kmirror.memory.bytes").unwrap_or(usize::MAX),
@@ -230,6 +238,7 @@ mod tests {
             listeners: vec![Listener { host: None, port: 8083 }],
             advertised_host: None,
             advertised_port: None,
+            producer_compression: Properties::new(),
             override_policy: OverridePolicy::All,
             max_bytes_per_second: None,
             memory_bytes: 32 * 1024 * 1024,
@@ -245,7 +254,8 @@ mod tests {
              offset.flush.interval.ms=1000\noffset.storage.partitions=-1\noffset.storage.replication.factor=1\n\
              offset.storage.segment.bytes=1024\noffset.storage.cleanup.policy=delete\nclient.id=w\n\
              connector.client.config.override.policy=org.apache.kafka.connect.connector.policy.NoneConnectorClientConfigOverridePolicy\n\
-             kmirror.max.bytes.per.second=5000000000\nkmirror.memory.bytes=4194304\n",
+             kmirror.max.bytes.per.second=5000000000\nkmirror.memory.bytes=4194304\n\
+             producer.compression.type=gzip\nproducer.sasl.jaas.config=secret\n",
         )
         .unwrap();
         assert_eq!(config.listeners.len(), 2);
@@ -254,6 +264,7 @@ mod tests {
         assert_eq!((config.offset_storage.partitions, config.offset_storage.replication_factor), (-1, 1));
         assert_eq!(config.offset_storage.configs, [("segment.bytes".to_owned(), "1024".to_owned())]);
         assert_eq!(config.client_id, "w");
+        assert_eq!(config.producer_compression, Properties::from([("compression.type".to_owned(), "gzip".to_owned())]));
         assert_eq!(config.override_policy, OverridePolicy::None);
         assert_eq!((config.max_bytes_per_second, config.memory_bytes), (Some(5_000_000_000), 4_194_304));
         assert_eq!(config.hints.len(), 1, "{:?}", config.hints);

@@ -158,6 +158,7 @@ pub(crate) fn unstarted_worker() -> Worker {
         listeners: Vec::new(),
         advertised_host: None,
         advertised_port: None,
+        producer_compression: Default::default(),
         override_policy: OverridePolicy::All,
         max_bytes_per_second: None,
         memory_bytes: 32 * 1024 * 1024,

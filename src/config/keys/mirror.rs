@@ -1,7 +1,7 @@
 //! Keys of MirrorMaker's connectors (`MirrorConnectorConfig`, `MirrorSourceConfig`).
 
 use crate::config::key::{
-    Default::{Required, Value},
+    Default::{Null, Required, Value},
     Importance::{High, Medium},
     Key,
     Kind::{Boolean, Class, Int, List, Long, Short, String},
@@ -154,6 +154,33 @@ pub const MIRROR_SOURCE_KEYS: &[Key] = &[
     )
     .importance(Medium)
     .valid(Valid::AtLeast(0)),
+    Key::new(
+        "kmirror.compression",
+        String,
+        Value("keep"),
+        "Compression of batches on the target: keep, which is the source's, or configured, which is what compression.type \
+         and compression.gzip.level or compression.zstd.level under producer.override. say, and is applied to every \
+         batch, at the price of writing it anew. MirrorMaker has no such key and does the latter.",
+    )
+    .importance(Medium)
+    .valid(Valid::OneOf(&["keep", "configured"])),
+    Key::new(
+        "kmirror.poison.policy",
+        String,
+        Value("fail"),
+        "What a record that the target can't take does: fail stops its partition, park sends it to kmirror.poison.topic, \
+         skip leaves it out. Unless this is set, errors.tolerance=all means skip. MirrorMaker has no such key.",
+    )
+    .importance(Medium)
+    .valid(Valid::OneOf(&["fail", "park", "skip"])),
+    Key::new(
+        "kmirror.poison.topic",
+        String,
+        Null,
+        "Topic on the target for records that kmirror.poison.policy=park takes out of the copy; kmirror.poison. and the \
+         source's alias unless set. MirrorMaker has no such key.",
+    )
+    .importance(Medium),
 ];
 
 /// Keys of MirrorMaker's other connectors and of its dedicated mode, which shared configurations set everywhere. They
