@@ -35,7 +35,10 @@ pub use memory::{Budget, Reservation};
 pub use metadata::Leader;
 pub use murmur2::partition_for_key;
 pub use produce::{ProduceBatch, ProduceLane, Produced, RecordError};
-pub use records::{BatchBuilder, Built, Levels, RawRecord, RecordReader, legacy_codec, legacy_records};
+pub use records::{
+    BatchBuilder, Built, Header, Levels, MalformedRecord, RawRecord, RecordBody, RecordReader, legacy_codec,
+    legacy_records,
+};
 pub use types::{
     ConfigEntry, ConfigSource, GroupDescription, NewTopic, OffsetSpec, PartitionMetadata, Record, TopicMetadata,
     TopicPartition,
