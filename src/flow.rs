@@ -24,7 +24,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
 };
-use wire::{Cluster, TopicPartition};
+use wire::{Cluster, Codec, Levels, TopicPartition};
 
 use self::task::{Joining, Order, Task};
 pub use error::Stopped;
@@ -72,8 +72,8 @@ pub struct FlowSpec {
     pub partitions: Vec<FlowPartition>,
     /// How it fetches.
     pub fetch: FetchSettings,
-    /// What becomes of records that can't be written.
-    pub poison: PoisonPolicy,
+    /// How it writes.
+    pub write: WriteSettings,
     /// What it shares with the other flows of its worker.
     pub limits: Limits,
     /// Bytes per second it may fetch.
@@ -108,6 +108,25 @@ impl Default for FetchSettings {
     }
 }
 
+/// How a flow writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteSettings {
+    /// The compression all batches get; absent where each keeps its own.
+    pub codec: Option<Codec>,
+    /// For batches that are written anew.
+    pub levels: Levels,
+    /// Whether small batches that wait together become one.
+    pub join: bool,
+    /// What becomes of records that can't be written.
+    pub poison: PoisonPolicy,
+}
+
+impl Default for WriteSettings {
+    fn default() -> Self {
+        Self { codec: None, levels: Levels::default(), join: true, poison: PoisonPolicy::default() }
+    }
+}
+
 /// What becomes of a record that the target refuses: too large by itself, a time it does not take, no key on a compacted topic.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum PoisonPolicy {
@@ -116,6 +135,13 @@ pub enum PoisonPolicy {
     Fail,
     /// It is left out, counted and named.
     Skip,
+    /// As [`Self::Skip`], and before that it is appended to a topic of the target, as it is but for headers that say whence it comes.
+    Park {
+        /// Made if there is none.
+        topic: String,
+        /// −1 for the brokers' default.
+        replication_factor: i16,
+    },
 }
 
 /// How a flow fares.

@@ -44,7 +44,7 @@ fn plans(criterion: &mut Criterion) {
         headers
             .iter()
             .filter(|header| {
-                plan(black_box(header), black_box(header.base_offset), false, black_box(&rules)) == Plan::Pass
+                plan(black_box(header), black_box(header.base_offset), false, true, black_box(&rules)) == Plan::Pass
             })
             .count()
     };

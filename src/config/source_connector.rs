@@ -72,6 +72,8 @@ pub struct SourceConnectorConfig {
     pub max_bytes_per_second: Option<u64>,
     /// Which compression batches have on the target.
     pub compression: Compression,
+    /// Whether small batches become larger ones.
+    pub join_small_batches: bool,
     /// What happens to records that the target can't take.
     pub poison: PoisonPolicy,
     /// How remote topics are named.
@@ -175,6 +177,7 @@ impl SourceConnectorConfig {
             fetch,
             max_bytes_per_second: values.cap("kmirror.max.bytes.per.second"),
             compression,
+            join_small_batches: values.boolean("kmirror.join.small.batches"),
             poison,
             policy,
             hints: hints::connector_hints(raw, &values, compression),

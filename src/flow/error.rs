@@ -79,6 +79,20 @@ pub enum Stopped {
         /// The broker's words.
         reason: String,
     },
+    /// A record can't be written, and neither can it be parked.
+    #[error(
+        "the record of {from} at offset {offset} can't be written, nor parked in topic {topic} of the target: {cause}"
+    )]
+    NotParked {
+        /// Partition it comes from.
+        from: TopicPartition,
+        /// In the source.
+        offset: i64,
+        /// `kmirror.poison.topic`.
+        topic: String,
+        /// Why it can't be parked.
+        cause: String,
+    },
     /// The copy could not begin: its start offset or its producer id is refused.
     #[error("{partition} can't be started: {cause}")]
     Unprepared {

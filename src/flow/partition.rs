@@ -13,7 +13,7 @@ use wire::{ProduceBatch, Produced, ProducerId, Recovery, ResponseError, TopicPar
 
 pub(crate) use self::attempts::Verdict;
 use self::{answer::Answer, attempts::Attempts, outbound::Outbound, refused::Refusals};
-use super::{PoisonCount, PoisonPolicy, error::Stopped, recode::Poison};
+use super::{PoisonCount, PoisonPolicy, WriteSettings, error::Stopped, recode::Poison};
 
 /// Acknowledgements in a row after which a partition that was slow shares its requests with the others again.
 const QUICK_AGAIN: u32 = 3;
@@ -55,7 +55,7 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
-    pub(crate) fn new(source: TopicPartition, target: TopicPartition, poison_policy: PoisonPolicy) -> Self {
+    pub(crate) fn new(source: TopicPartition, target: TopicPartition, write: &WriteSettings) -> Self {
         Self {
             source,
             target,
@@ -65,8 +65,8 @@ impl Partition {
             sequence: 0,
             position: 0,
             told: 0,
-            refusals: Refusals::default(),
-            poison_policy,
+            refusals: Refusals::new(write),
+            poison_policy: write.poison.clone(),
             poison: PoisonCount::default(),
             outbound: Outbound::default(),
             answer: None,
@@ -212,6 +212,11 @@ impl Partition {
     /// Records that could not be written, if there are any.
     pub(crate) fn poison(&self) -> Option<&PoisonCount> {
         (self.poison.records > 0).then_some(&self.poison)
+    }
+
+    /// Source offset from which on records that can't be written are new.
+    pub(crate) fn poison_from(&self) -> i64 {
+        self.poison.next
     }
 
     /// Counts records that were left out; those given back and met again count once.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use wire::{AbortedTransaction, BatchHeader, TimestampType};
+use wire::{AbortedTransaction, BatchHeader, Codec, TimestampType};
 
 /// What becomes of a batch on its way to the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,12 @@ pub(crate) enum Reencode {
         /// The target's.
         limit: usize,
     },
+    /// Batches are to have another compression.
+    #[error("is to be compressed anew")]
+    Codec,
+    /// It is small, and others wait behind it.
+    #[error("is small enough to be joined with others")]
+    Small,
     /// The target refused a batch with one of its records.
     #[error("holds records that the target refused")]
     Refused,
@@ -68,11 +74,18 @@ pub(crate) enum Drop {
     Emptied,
 }
 
+/// Uncompressed batches up to this size, bytes, are worth joining.
+pub(crate) const SMALL_BYTES: usize = 4 * 1024;
+
 /// What the target wants of batches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rules {
     /// Largest batch it takes, bytes.
     pub(crate) max_batch_bytes: usize,
+    /// The compression all are to have.
+    pub(crate) codec: Option<Codec>,
+    /// Whether small ones are joined.
+    pub(crate) join: bool,
     /// It refused a batch with records before this source offset, for what is in them.
     pub(crate) refused_before: i64,
 }
@@ -80,12 +93,13 @@ pub(crate) struct Rules {
 impl Default for Rules {
     /// Nothing is known of the target.
     fn default() -> Self {
-        Self { max_batch_bytes: usize::MAX, refused_before: i64::MIN }
+        Self { max_batch_bytes: usize::MAX, codec: None, join: false, refused_before: i64::MIN }
     }
 }
 
-/// Decides over a batch of format 2 for a copy that stands at source offset `position`. `aborted`: its transaction was.
-pub(crate) fn plan(header: &BatchHeader, position: i64, aborted: bool, rules: &Rules) -> Plan {
+/// Decides over a batch of format 2 for a copy that stands at source offset `position`. `aborted`: its transaction was. `lags`:
+/// much more is there to be copied.
+pub(crate) fn plan(header: &BatchHeader, position: i64, aborted: bool, lags: bool, rules: &Rules) -> Plan {
     if header.is_control() {
         return Plan::Drop(Drop::Control);
     }
@@ -113,6 +127,14 @@ pub(crate) fn plan(header: &BatchHeader, position: i64, aborted: bool, rules: &R
     }
     if header.base_offset < rules.refused_before {
         return Plan::Reencode(Reencode::Refused);
+    }
+    // One of the numbers that stand for no codec is corrupt, which whoever rewrites it finds out.
+    let codec = header.codec().ok();
+    if rules.codec.is_some_and(|wanted| codec != Some(wanted)) {
+        return Plan::Reencode(Reencode::Codec);
+    }
+    if lags && rules.join && header.size() <= SMALL_BYTES && codec == Some(Codec::None) {
+        return Plan::Reencode(Reencode::Small);
     }
     Plan::Pass
 }
@@ -188,22 +210,38 @@ mod tests {
             (0, 5, 5, 102, Plan::Reencode(Reencode::StartsBefore { position: 102 })),
         ] {
             assert_eq!(
-                plan(&header(attributes, records, span), position, false, &Rules::default()),
+                plan(&header(attributes, records, span), position, false, true, &Rules::default()),
                 expected,
                 "{attributes:#b} {records}/{span} at {position}"
             );
         }
         let rules = Rules::default();
-        assert_eq!(plan(&header(TRANSACTIONAL, 5, 5), 100, true, &rules), Plan::Drop(Drop::Aborted));
-        assert_eq!(plan(&header(CONTROL | TRANSACTIONAL, 1, 1), 100, true, &rules), Plan::Drop(Drop::Control));
+        assert_eq!(plan(&header(TRANSACTIONAL, 5, 5), 100, true, true, &rules), Plan::Drop(Drop::Aborted));
+        assert_eq!(plan(&header(CONTROL | TRANSACTIONAL, 1, 1), 100, true, true, &rules), Plan::Drop(Drop::Control));
         for (max_batch_bytes, refused_before, expected) in [
             (61, 100, Plan::Pass),
             (60, 100, Plan::Reencode(Reencode::TooLarge { bytes: 61, limit: 60 })),
             (61, 101, Plan::Reencode(Reencode::Refused)),
         ] {
-            let rules = Rules { max_batch_bytes, refused_before };
-            assert_eq!(plan(&header(0, 5, 5), 100, false, &rules), expected);
+            let rules = Rules { max_batch_bytes, refused_before, ..Rules::default() };
+            assert_eq!(plan(&header(0, 5, 5), 100, false, true, &rules), expected);
         }
+        const LZ4: i16 = 3;
+        for (attributes, codec, join, lags, expected) in [
+            (LZ4, Some(Codec::Lz4), true, true, Plan::Pass),
+            (0, Some(Codec::Lz4), true, true, Plan::Reencode(Reencode::Codec)),
+            (LZ4, Some(Codec::None), false, false, Plan::Reencode(Reencode::Codec)),
+            (0, None, true, true, Plan::Reencode(Reencode::Small)),
+            (0, None, true, false, Plan::Pass),
+            (0, None, false, true, Plan::Pass),
+            (LZ4, None, true, true, Plan::Pass),
+        ] {
+            let rules = Rules { codec, join, ..Rules::default() };
+            assert_eq!(plan(&header(attributes, 5, 5), 100, false, lags, &rules), expected);
+        }
+        let large = BatchHeader { batch_length: SMALL_BYTES as i32, ..header(0, 5, 5) };
+        let joining = Rules { join: true, ..Rules::default() };
+        assert_eq!(plan(&large, 100, false, true, &joining), Plan::Pass);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod answers;
 mod end;
 mod fetching;
 mod members;
+mod parking;
 mod prepare;
 mod producing;
 mod queues;
@@ -25,7 +26,7 @@ use tokio::{
     sync::{Semaphore, mpsc},
     time::sleep_until,
 };
-use wire::{CorruptBatch, TopicMetadata};
+use wire::TopicMetadata;
 
 pub(crate) use self::members::{Joining, Order};
 
@@ -33,10 +34,15 @@ use self::{
     end::End,
     fetching::{Fetched, Fetching},
     members::{Member, Seat, Stay},
+    parking::Parking,
     prepare::{Prepared, Wanted, prepare},
     producing::{Producing, Sent},
 };
-use super::{FetchSettings, FlowSpec, Limits, PoisonPolicy, RateCap, heap, partition::Partition, recode::Rewritten};
+use super::{
+    FetchSettings, FlowSpec, Limits, PoisonPolicy, RateCap, WriteSettings, heap,
+    partition::Partition,
+    recode::{RecodeError, Rewritten},
+};
 
 /// Kafka's `metadata.max.age.ms`.
 const METADATA_AGE: Duration = Duration::from_secs(300);
@@ -69,7 +75,7 @@ enum Done {
     Bounds(usize, wire::Result<(i64, i64)>),
     LookedUp(usize, wire::Result<Option<i32>>),
     Limit(usize, Option<usize>),
-    Recoded(usize, i64, Result<Rewritten, CorruptBatch>),
+    Recoded(usize, i64, Result<Rewritten, RecodeError>),
 }
 
 pub(crate) struct Task {
@@ -87,7 +93,8 @@ pub(crate) struct Task {
     limits: Limits,
     rate: RateCap,
     settings: FetchSettings,
-    poison: PoisonPolicy,
+    write: WriteSettings,
+    parking: Option<Parking>,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     fetching: Fetching,
     producing: Producing,
@@ -115,6 +122,12 @@ impl Task {
         let source = first.source.with_own_connections(&first.consumer_client_id);
         let target = first.target.with_own_connections(&first.producer_client_id);
         let now = Instant::now();
+        let parking = match &first.write.poison {
+            PoisonPolicy::Park { topic, replication_factor } => {
+                Some(Parking { cluster: target.clone(), topic: topic.clone(), replication_factor: *replication_factor })
+            }
+            PoisonPolicy::Fail | PoisonPolicy::Skip => None,
+        };
         Self {
             name,
             source: End::new(source),
@@ -128,7 +141,8 @@ impl Task {
             limits: first.limits.clone(),
             rate: first.rate.clone(),
             settings: first.fetch,
-            poison: first.poison.clone(),
+            write: first.write.clone(),
+            parking,
             work: FuturesUnordered::new(),
             producing: Producing::new(),
             unprepared: BTreeSet::new(),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use tracing::{error, info, warn};
-use wire::{Cluster, ClusterConfig, TopicPartition};
+use wire::{Cluster, ClusterConfig, Codec, Levels, TopicPartition};
 
 use super::{
     Error, MirroredTopic, Selection, SourceCheck,
@@ -12,8 +12,8 @@ use super::{
     topics::{self, Outcome, TopicRules},
 };
 use crate::{
-    config::{AutoOffsetReset, IsolationLevel, Side, SourceConnectorConfig},
-    flow::{FetchSettings, FlowPartition, FlowSpec, Limits, PoisonPolicy, RateCap, Start},
+    config::{self, AutoOffsetReset, Compression, Compressor, IsolationLevel, Side, SourceConnectorConfig},
+    flow::{FetchSettings, FlowPartition, FlowSpec, Limits, PoisonPolicy, RateCap, Start, WriteSettings},
 };
 
 /// MirrorSourceConnector: what is mirrored, and under which names.
@@ -228,10 +228,32 @@ impl SourceConnector {
                 max_partition_bytes: self.config.fetch.max_partition_bytes,
                 read_committed: self.config.isolation_level == IsolationLevel::ReadCommitted,
             },
-            poison: PoisonPolicy::default(),
+            write: self.write_settings(),
             limits: limits.clone(),
             rate: rate.clone(),
         }
+    }
+
+    fn write_settings(&self) -> WriteSettings {
+        let kept = Levels::default();
+        let (codec, levels) = match self.config.compression {
+            Compression::Keep => (None, kept),
+            Compression::Configured(compressor) => match compressor {
+                Compressor::None => (Some(Codec::None), kept),
+                Compressor::Gzip { level } => (Some(Codec::Gzip), Levels { gzip: level, ..kept }),
+                Compressor::Snappy => (Some(Codec::Snappy), kept),
+                Compressor::Lz4 => (Some(Codec::Lz4), kept),
+                Compressor::Zstd { level } => (Some(Codec::Zstd), Levels { zstd: level, ..kept }),
+            },
+        };
+        let poison = match &self.config.poison {
+            config::PoisonPolicy::Fail => PoisonPolicy::Fail,
+            config::PoisonPolicy::Skip => PoisonPolicy::Skip,
+            config::PoisonPolicy::Park { topic } => {
+                PoisonPolicy::Park { topic: topic.clone(), replication_factor: self.config.replication_factor }
+            }
+        };
+        WriteSettings { codec, levels, poison, join: self.config.join_small_batches }
     }
 
     /// The partitions that have no stored position while `auto.offset.reset=none` forbids to choose one.

@@ -10,6 +10,7 @@ use wire::TopicPartition;
 use super::plugin::{Refreshed, SourceTrouble};
 use crate::{
     config::{ConnectorClass, LIVE_KEYS, Properties},
+    flow::PoisonCount,
     records::State,
 };
 
@@ -97,14 +98,28 @@ fn named<K: std::fmt::Display>(first: String, reasons: &BTreeMap<K, String>) -> 
     trace
 }
 
-/// State and trace of a task: one stopped partition makes it FAILED, though the others go on.
-pub(super) fn task_state(partitions: usize, stopped: &BTreeMap<TopicPartition, String>) -> (State, Option<String>) {
-    if stopped.is_empty() {
-        return (State::Running, None);
+/// State and trace of a task: one stopped partition makes it FAILED, though the others go on. Records that were left out leave it RUNNING,
+/// with a trace.
+pub(super) fn task_state(
+    partitions: usize,
+    stopped: &BTreeMap<TopicPartition, String>,
+    poison: &BTreeMap<TopicPartition, PoisonCount>,
+) -> (State, Option<String>) {
+    let mut traces = Vec::new();
+    if !stopped.is_empty() {
+        let count = stopped.len();
+        let first = format!("kmirror.PartitionsStopped: {count} of {partitions} partitions stopped");
+        traces.push(named(first, stopped));
     }
-    let count = stopped.len();
-    let first = format!("kmirror.PartitionsStopped: {count} of {partitions} partitions stopped");
-    (State::Failed, Some(named(first, stopped)))
+    if !poison.is_empty() {
+        let of =
+            |count: &PoisonCount| format!("{}, the last at offset {}: {}", count.records, count.next - 1, count.last);
+        let reasons = poison.iter().map(|(partition, count)| (partition, of(count))).collect();
+        let records: u64 = poison.values().map(|count| count.records).sum();
+        traces.push(named(format!("kmirror.RecordsLeftOut: the target refused {records} records"), &reasons));
+    }
+    let state = if stopped.is_empty() { State::Running } else { State::Failed };
+    (state, (!traces.is_empty()).then(|| traces.join("\n")))
 }
 
 /// Task configurations as MirrorMaker's source connector makes them, and Connect completes: the connector's own, with
@@ -187,11 +202,11 @@ mod tests {
     #[test]
     fn one_stopped_partition_fails_its_task_by_name() {
         let mut stopped = BTreeMap::new();
-        assert_eq!(task_state(4, &stopped), (State::Running, None));
+        assert_eq!(task_state(4, &stopped, &BTreeMap::new()), (State::Running, None));
         stopped.insert(tp("orders", 2), "record too large".into());
         stopped.insert(tp("orders", 0), "DATA_LOSS [0,7)".into());
         let trace = "kmirror.PartitionsStopped: 2 of 4 partitions stopped\n\torders-0: DATA_LOSS [0,7)\n\torders-2: record too large";
-        assert_eq!(task_state(4, &stopped), (State::Failed, Some(trace.to_owned())));
+        assert_eq!(task_state(4, &stopped, &BTreeMap::new()), (State::Failed, Some(trace.to_owned())));
     }
 
     #[test]
@@ -223,10 +238,24 @@ mod tests {
     #[test]
     fn a_trace_fits_into_a_record() {
         let stopped = (0..5_000).map(|p| (tp("t", p), "x".repeat(500))).collect();
-        let trace = task_state(6_000, &stopped).1.unwrap();
+        let trace = task_state(6_000, &stopped, &BTreeMap::new()).1.unwrap();
         assert!(trace.starts_with("kmirror.PartitionsStopped: 5000 of 6000 partitions stopped\n\tt-0: x"));
         assert!(trace.ends_with("\n\tand 4800 more, which the log names"));
         assert!(trace.len() < 200_000, "{}", trace.len());
+    }
+
+    #[test]
+    fn records_left_out_show_in_a_running_task() {
+        let count = PoisonCount { records: 2, next: 18, last: "MESSAGE_TOO_LARGE".to_owned() };
+        let poison = BTreeMap::from([(tp("t", 3), count)]);
+        let left_out =
+            "kmirror.RecordsLeftOut: the target refused 2 records\n\tt-3: 2, the last at offset 17: MESSAGE_TOO_LARGE";
+        let none = BTreeMap::new();
+        assert_eq!(task_state(4, &none, &BTreeMap::new()), (State::Running, None));
+        assert_eq!(task_state(4, &none, &poison), (State::Running, Some(left_out.to_owned())));
+        let (state, trace) = task_state(4, &BTreeMap::from([(tp("t", 0), "gone".to_owned())]), &poison);
+        let expected = format!("kmirror.PartitionsStopped: 1 of 4 partitions stopped\n\tt-0: gone\n{left_out}");
+        assert_eq!((state, trace), (State::Failed, Some(expected)));
     }
 
     #[test]

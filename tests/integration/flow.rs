@@ -14,7 +14,7 @@ use ::testkit::{
     wait_until,
 };
 use ::wire::{Cluster, ClusterConfig, TopicPartition};
-use kmirror::flow::{Engine, FetchSettings, Flow, FlowPartition, FlowSpec, Limits, PoisonPolicy, RateCap, Start};
+use kmirror::flow::{Engine, FetchSettings, Flow, FlowPartition, FlowSpec, Limits, RateCap, Start, WriteSettings};
 
 use crate::shared::pair;
 
@@ -39,7 +39,7 @@ fn spec(source: &str, target: &str, from: &str, to: &str, partitions: Range<i32>
         target: cluster("b", target),
         partitions: partitions.map(partition).collect(),
         fetch: FetchSettings::default(),
-        poison: PoisonPolicy::default(),
+        write: WriteSettings::default(),
         limits: Limits::default(),
         rate: RateCap::default(),
     }

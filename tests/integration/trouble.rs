@@ -20,7 +20,7 @@ use ::testkit::{
     read_all, unique, wait_until,
 };
 use ::wire::{ClusterConfig, TopicPartition};
-use kmirror::flow::{Engine, FetchSettings, Flow, FlowPartition, FlowSpec, Limits, PoisonPolicy, RateCap, Start};
+use kmirror::flow::{Engine, FetchSettings, Flow, FlowPartition, FlowSpec, Limits, RateCap, Start, WriteSettings};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -44,7 +44,7 @@ fn flow(source: &str, target: &str, topic: &str, partitions: i32) -> Flow {
         target: cluster("b", target),
         partitions: (0..partitions).map(partition).collect(),
         fetch: FetchSettings::default(),
-        poison: PoisonPolicy::default(),
+        write: WriteSettings::default(),
         limits: Limits::default(),
         rate: RateCap::default(),
     })

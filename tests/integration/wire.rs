@@ -17,13 +17,14 @@ fn client(bootstrap: &str) -> Cluster {
     Cluster::new(ClusterConfig::new("under-test", &crate::shared::addresses(bootstrap)))
 }
 
-async fn fetch_all(cluster: &Cluster, at: &TopicPartition) -> Result<Bytes> {
+/// A partition's batches from an offset on, up to 1 MiB.
+pub(crate) async fn fetch_from(cluster: &Cluster, at: &TopicPartition, offset: i64) -> Result<Bytes> {
     cluster.topics(Some(std::slice::from_ref(&at.topic))).await?;
     let leader = cluster.leader(at).expect("a leader");
     let wanted = FetchPartition {
         partition: at.clone(),
         topic_id: leader.topic_id,
-        offset: 0,
+        offset,
         leader_epoch: leader.epoch,
         max_bytes: 1 << 20,
         tag: 7,
@@ -93,7 +94,7 @@ async fn raw_batches_travel_and_a_resend_is_known() -> Result<()> {
     let records: Vec<Record> = (0..50).map(|i| Record::new(format!("k{i}"), format!("v{i}")).at(began + i)).collect();
     produce(bootstrap, &from.topic, 0, &records, Codec::Zstd).await?;
     let cluster = client(bootstrap);
-    let fetched = fetch_all(&cluster, &from).await?;
+    let fetched = fetch_from(&cluster, &from, 0).await?;
     let batches: Vec<_> = Batches::new(fetched, 1 << 20).collect::<Result<_, _>>()?;
     let producer = cluster.init_producer_id().await?;
     let mut sequence = 0;
@@ -132,7 +133,7 @@ async fn a_gap_in_the_sequence_is_refused() -> Result<()> {
     create_topic(bootstrap, &at.topic, 1, 1, &[]).await?;
     produce(bootstrap, &at.topic, 0, &[Record::value("v")], Codec::None).await?;
     let cluster = client(bootstrap);
-    let stored = Batches::new(fetch_all(&cluster, &at).await?, 1 << 20).next().expect("a batch")?;
+    let stored = Batches::new(fetch_from(&cluster, &at, 0).await?, 1 << 20).next().expect("a batch")?;
     let Stored::Batch(batch) = stored else { panic!("an old format") };
     let producer = cluster.init_producer_id().await?;
     let leader = cluster.leader(&at).expect("a leader").broker;

@@ -165,6 +165,14 @@ pub const MIRROR_SOURCE_KEYS: &[Key] = &[
     .importance(Medium)
     .valid(Valid::OneOf(&["keep", "configured"])),
     Key::new(
+        "kmirror.join.small.batches",
+        Boolean,
+        Value("true"),
+        "Whether uncompressed batches of at most 4 kB become larger ones where many of them wait to be copied: several \
+         times faster, for the brokers above all. With false they stay as the source holds them. MirrorMaker has no such \
+         key and makes batches of its own.",
+    ),
+    Key::new(
         "kmirror.poison.policy",
         String,
         Value("fail"),

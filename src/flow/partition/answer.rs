@@ -13,11 +13,13 @@ use super::{
 use crate::flow::{
     error::Stopped,
     plan::{Aborted, Plan, Reencode, Rules, plan},
-    recode::{Recode, Recoded, Rewritten},
+    recode::{Recode, RecodeError, Recoded, Rewritten},
 };
 
 /// Largest batch believed in: Kafka's `socket.request.max.bytes`, beyond which no producer can have written it.
 const MAX_BATCH_BYTES: usize = 100 * 1024 * 1024;
+/// With so many bytes of a partition in one answer there are batches to be joined.
+const MUCH_BYTES: usize = 16 * 1024;
 /// How long a follower that the leader named is read from before the leader is asked again: Kafka's `metadata.max.age.ms`.
 const PREFERENCE_AGE: Duration = Duration::from_secs(300);
 
@@ -26,6 +28,8 @@ const PREFERENCE_AGE: Duration = Duration::from_secs(300);
 pub(super) struct Answer {
     batches: Batches,
     aborted: Aborted,
+    /// There is enough of it for small batches to be joined.
+    joins: bool,
     /// Cut off, and not yet dealt with.
     next: Option<Result<Stored, CorruptBatch>>,
     /// To be written anew; none once somebody is at it.
@@ -45,7 +49,7 @@ impl Answer {
             Stored::Batch(batch) => {
                 let header = batch.header();
                 let aborted = self.aborted.includes(header);
-                (plan(header, position, aborted, rules), header.next_offset())
+                (plan(header, position, aborted, self.joins, rules), header.next_offset())
             }
             Stored::Legacy(old) => (Plan::Reencode(Reencode::Magic(old.magic)), old.offset.saturating_add(1)),
         };
@@ -69,8 +73,7 @@ impl Answer {
                 }
             }
         }
-        let (max_batch_bytes, poison) = (refusals.max_batch_bytes(position), refusals.poison_before(next));
-        Recode { position, batches, next, max_batch_bytes, poison }
+        Recode { position, batches, next, manner: refusals.manner(position), poison: refusals.poison_before(next) }
     }
 }
 
@@ -88,9 +91,10 @@ impl Partition {
             }
             return Verdict::Wait;
         }
+        let joins = answer.records.len() >= MUCH_BYTES;
         let (batches, aborted) = (Batches::new(answer.records, MAX_BATCH_BYTES), Aborted::new(answer.aborted));
         let before = self.position;
-        let mut answer = Answer { batches, aborted, next: None, work: None, void: false };
+        let mut answer = Answer { batches, aborted, joins, next: None, work: None, void: false };
         let verdict = self.take_over(cluster, &mut answer);
         if verdict == Verdict::Recode {
             self.answer = Some(answer);
@@ -167,17 +171,26 @@ impl Partition {
     }
 
     /// What was to be written anew is there: it is queued, and the rest of the answer dealt with.
-    pub(crate) fn recoded(&mut self, cluster: &str, next: i64, outcome: Result<Rewritten, CorruptBatch>) -> Verdict {
+    pub(crate) fn recoded(&mut self, cluster: &str, next: i64, outcome: Result<Rewritten, RecodeError>) -> Verdict {
+        if let Ok(Rewritten { poison, .. }) = &outcome {
+            self.left_out(poison);
+        }
         let Some(mut answer) = self.answer.take().filter(|answer| !answer.void && self.stopped.is_none()) else {
             return Verdict::Wait;
         };
-        let queued = outcome.and_then(|Rewritten { batches, poison }| {
-            let queue = |Recoded { batch, distances, next }| self.queue(&batch, distances, next);
-            batches.into_iter().try_for_each(queue).map(|()| poison)
-        });
-        match queued {
-            Ok(poison) => self.left_out(&poison),
-            Err(cause) => return self.corrupt(cluster, cause),
+        let queued = match outcome {
+            Ok(Rewritten { mut batches, .. }) => {
+                batches.drain(..).try_for_each(|Recoded { batch, distances, next }| self.queue(&batch, distances, next))
+            }
+            Err(RecodeError::Corrupt(cause)) => Err(cause),
+            Err(RecodeError::NotParked { offset, topic, cause }) => {
+                self.abandon();
+                self.stop(Stopped::NotParked { from: self.source.clone(), offset, topic, cause });
+                return Verdict::Stop;
+            }
+        };
+        if let Err(cause) = queued {
+            return self.corrupt(cluster, cause);
         }
         // Also behind what came to nothing.
         self.moved_to(next);

@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use wire::{Produced, ResponseError};
+use wire::{Levels, Produced, ResponseError};
 
 use super::{Partition, attempts::Verdict};
-use crate::flow::{PoisonPolicy, error::Stopped, plan::Rules};
+use crate::flow::{PoisonPolicy, WriteSettings, error::Stopped, plan::Rules, recode::Manner};
 
 /// What is known of what the target does not take. Offsets are the source's.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Refusals {
     pub(super) rules: Rules,
     /// Largest new batch before [`Rules::refused_before`], bytes.
@@ -21,11 +21,23 @@ pub(super) struct Refusals {
     asking_for: usize,
     /// Records it does not take, and its words.
     poison: BTreeMap<i64, String>,
+    levels: Levels,
 }
 
 impl Refusals {
+    pub(super) fn new(write: &WriteSettings) -> Self {
+        let rules = Rules { codec: write.codec, join: write.join, ..Rules::default() };
+        Self { rules, smaller: usize::MAX, asking_for: 0, poison: BTreeMap::new(), levels: write.levels }
+    }
+
+    /// How what begins at `position` is written.
+    pub(super) fn manner(&self, position: i64) -> Manner {
+        let Rules { codec, join, .. } = self.rules;
+        Manner { codec, join, levels: self.levels, max_batch_bytes: self.max_batch_bytes(position) }
+    }
+
     /// Largest batch to be written from `position` on, bytes.
-    pub(super) fn max_batch_bytes(&self, position: i64) -> usize {
+    fn max_batch_bytes(&self, position: i64) -> usize {
         if position < self.rules.refused_before { self.smaller } else { self.rules.max_batch_bytes }
     }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use wire::{AbortedTransaction, Batch, Budget, FetchedPartition, RecordError, RecordReader};
 
+use crate::flow::recode::RecodeError;
+
 use super::{
     attempts::{CORRUPT_TRIES, MISSING_GRACE, NEW_GRACE},
     outbound::GIVE_BACK_AFTER,
@@ -29,7 +31,8 @@ const NEVER: i64 = i64::MAX;
 const LOW_WATER: usize = 1024 * 1024;
 
 fn started() -> Partition {
-    let mut partition = Partition::new(TopicPartition::new("t", 0), TopicPartition::new("a.t", 0), PoisonPolicy::Fail);
+    let mut partition =
+        Partition::new(TopicPartition::new("t", 0), TopicPartition::new("a.t", 0), &WriteSettings::default());
     partition.prepared(0, ProducerId { id: 7, epoch: 0 });
     partition
 }
@@ -48,7 +51,7 @@ fn opened(partition: &mut Partition, mut verdict: Verdict) -> Verdict {
         let work = partition.recode_work().expect("work");
         assert!(partition.recode_work().is_none() && !partition.wants_fetch(Instant::now(), LOW_WATER));
         let next = work.next;
-        verdict = partition.recoded("a", next, work.run(&Budget::new(LOW_WATER)));
+        verdict = partition.recoded("a", next, work.run(&Budget::new(LOW_WATER)).map_err(RecodeError::Corrupt));
     }
     verdict
 }
@@ -209,7 +212,10 @@ fn what_was_being_opened_is_dropped_when_it_no_longer_comes_next() {
     partition.abandon();
     assert!(partition.is_recoding(), "somebody is at it");
     let next = work.next;
-    assert_eq!(partition.recoded("a", next, work.run(&Budget::new(LOW_WATER))), Verdict::Wait);
+    assert_eq!(
+        partition.recoded("a", next, work.run(&Budget::new(LOW_WATER)).map_err(RecodeError::Corrupt)),
+        Verdict::Wait
+    );
     assert_eq!((partition.position(), partition.held_bytes(), partition.is_recoding()), (0, 0, false));
 }
 
@@ -300,7 +306,8 @@ fn a_missing_topic_has_some_grace_wherever_it_is_missed() {
         code: UNKNOWN_TOPIC,
         message: None,
     };
-    let mut partition = Partition::new(TopicPartition::new("t", 0), TopicPartition::new("a.t", 0), PoisonPolicy::Fail);
+    let mut partition =
+        Partition::new(TopicPartition::new("t", 0), TopicPartition::new("a.t", 0), &WriteSettings::default());
     assert_eq!(partition.prepare_refused(&missing, now), Verdict::Refresh);
     assert_eq!(partition.prepare_refused(&missing, now + NEW_GRACE), Verdict::Stop);
 

@@ -13,9 +13,15 @@ use super::{
     Done, Side, Task,
     end::leader_of,
     members::Stay,
+    parking::park,
     prepare::{Prepared, batch_limits, one_offset},
 };
-use crate::flow::{Start, error::Stopped, partition::Verdict, recode::Rewritten};
+use crate::flow::{
+    Start,
+    error::Stopped,
+    partition::Verdict,
+    recode::{RecodeError, Rewritten},
+};
 
 impl Task {
     pub(super) fn take(&mut self, done: Done) {
@@ -176,6 +182,8 @@ impl Task {
     fn recode(&mut self, index: usize) {
         let Some(work) = self.partitions[index].recode_work() else { return };
         let (budget, opening) = (self.limits.budget.clone(), Arc::clone(&self.opening));
+        let (parking, alias) = (self.parking.clone(), self.source.cluster.alias().to_owned());
+        let (from, poison_from) = (self.partitions[index].source.clone(), self.partitions[index].poison_from());
         self.work.push(Box::pin(async move {
             let (first, next) = (work.position, work.next);
             // Never closed.
@@ -184,11 +192,15 @@ impl Task {
             let outcome = outcome.unwrap_or_else(|cause| {
                 Err(CorruptBatch::Payload { base_offset: first, codec: "any", cause: cause.to_string() })
             });
+            let outcome = match outcome {
+                Ok(rewritten) => park(parking, &alias, &from, poison_from, rewritten).await,
+                Err(cause) => Err(RecodeError::Corrupt(cause)),
+            };
             Done::Recoded(index, next, outcome)
         }));
     }
 
-    fn recoded(&mut self, index: usize, next: i64, outcome: Result<Rewritten, CorruptBatch>, now: Instant) {
+    fn recoded(&mut self, index: usize, next: i64, outcome: Result<Rewritten, RecodeError>, now: Instant) {
         if self.seats[index].stay != Stay::Copied {
             self.partitions[index].void_answer();
         }

@@ -77,7 +77,7 @@ impl Task {
         let places = partitions.into_iter().enumerate().map(|(nth, partition)| {
             let FlowPartition { source, target, start } = partition;
             let seat = Seat { member: id, nth, start, stay: Stay::Copied };
-            self.seat(&mut free, seat, Partition::new(source, target, self.poison.clone()))
+            self.seat(&mut free, seat, Partition::new(source, target, &self.write))
         });
         let places = places.collect();
         self.left.extend(free);

@@ -20,7 +20,7 @@ const BRIDGING: usize = 2;
 const PIPELINE_PAUSE: Duration = Duration::from_millis(10);
 /// How long a leader waits for its followers before it says that they are slow. Then the partition's batches go apart from the others', which
 /// had to wait with it.
-const ACKS_WAIT: Duration = Duration::from_millis(1_500);
+pub(super) const ACKS_WAIT: Duration = Duration::from_millis(1_500);
 
 /// A connection to a target broker.
 type Way = (i32, ProduceLane);

@@ -8,6 +8,7 @@ use wire::TopicPartition;
 use super::{Lifecycle, Phase};
 use crate::{
     config::Properties,
+    flow::FlowStatus,
     records::{State, StatusKey, TaskId},
     worker::{
         decide::{task_configs, task_state, to_drain},
@@ -133,9 +134,9 @@ impl Lifecycle {
 
     pub(super) fn show_tasks(&self) {
         for (number, running) in &self.tasks {
-            let mut stopped = running.task.status().borrow().stopped.clone();
+            let FlowStatus { mut stopped, poison } = running.task.status().borrow().clone();
             stopped.extend(running.left_out.clone());
-            let (state, trace) = task_state(running.partitions, &stopped);
+            let (state, trace) = task_state(running.partitions, &stopped, &poison);
             self.show_task(*number, state, trace);
         }
     }

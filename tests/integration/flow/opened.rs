@@ -5,6 +5,8 @@ use ::testkit::{
     read_all, read_all_with, unique, wait_until,
 };
 
+use ::wire::{BatchHeader, Batches, Stored};
+
 use super::*;
 
 /// How records are copied: offsets are each cluster's own, and what a target's topic calls its times is its own as well.
@@ -23,6 +25,16 @@ async fn arrives(source: &str, from: &str, isolation: Isolation, target: &str, t
         Ok(())
     })
     .await
+}
+
+/// The headers of a partition's batches, up to 1 MiB of them.
+async fn headers(cluster: &Cluster, at: &TopicPartition) -> Result<Vec<BatchHeader>> {
+    let records = crate::wire::fetch_from(cluster, at, 0).await?;
+    let header = |stored| match stored {
+        Ok(Stored::Batch(batch)) => Some(*batch.header()),
+        _ => None,
+    };
+    Ok(Batches::new(records, 1 << 20).filter_map(header).collect())
 }
 
 fn transaction(commit: bool, codec: Codec) -> Producing {
@@ -121,5 +133,56 @@ async fn a_copy_may_begin_within_a_batch() -> Result<()> {
     let expected: Vec<Vec<_>> =
         content(read_all(&pair.source, &from).await?).into_iter().map(|all| all[17..].to_vec()).collect();
     assert_eq!(content(read_all(&pair.target, &to).await?), expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn small_batches_that_wait_are_joined_unless_that_is_unwanted() -> Result<()> {
+    let pair = pair().await?;
+    let (from, joined, kept) = (unique("small"), unique("mirror.joined"), unique("mirror.kept"));
+    create_topic(&pair.source, &from, 1, 1, &[]).await?;
+    for topic in [&joined, &kept] {
+        create_topic(&pair.target, topic, 1, 1, &[]).await?;
+    }
+    let small = Producing { batch_records: Some(5), ..Producing::default() };
+    produce_with(&pair.source, &from, 0, &awkward_records(1_000), &small).await?;
+    let joins = flow(&pair.source, &pair.target, &from, &joined, 1, Start::Earliest);
+    let mut spec = spec(&pair.source, &pair.target, &from, &kept, 0..1, Start::Earliest);
+    spec.write.join = false;
+    let keeps = Engine::new("keeps").start(spec);
+    for (topic, flow) in [(&joined, &joins), (&kept, &keeps)] {
+        arrives(&pair.source, &from, Isolation::ReadUncommitted, &pair.target, topic, flow).await?;
+        reached(flow, &from, &[999]).await?;
+    }
+    let target = cluster("b", &pair.target);
+    let batches = async |topic: &str| headers(&target, &TopicPartition::new(topic, 0)).await.map(|all| all.len());
+    assert_eq!(batches(&kept).await?, 200);
+    let count = batches(&joined).await?;
+    assert!(count < 20, "{count} batches");
+    Ok(())
+}
+
+#[tokio::test]
+async fn batches_get_the_compression_that_is_configured() -> Result<()> {
+    let pair = pair().await?;
+    let from = unique("compressed");
+    create_topic(&pair.source, &from, 5, 1, &[]).await?;
+    for (codec, partition) in Codec::ALL.into_iter().zip(0..) {
+        produce(&pair.source, &from, partition, &awkward_records(200), codec).await?;
+    }
+    for codec in
+        [::wire::Codec::None, ::wire::Codec::Gzip, ::wire::Codec::Snappy, ::wire::Codec::Lz4, ::wire::Codec::Zstd]
+    {
+        let to = unique("mirror.compressed");
+        create_topic(&pair.target, &to, 5, 1, &[]).await?;
+        let mut spec = spec(&pair.source, &pair.target, &from, &to, 0..5, Start::Earliest);
+        spec.write.codec = Some(codec);
+        let flow = Engine::new("compresses").start(spec);
+        arrives(&pair.source, &from, Isolation::ReadUncommitted, &pair.target, &to, &flow).await?;
+        for partition in 0..5 {
+            let all = headers(&cluster("b", &pair.target), &TopicPartition::new(&to, partition)).await?;
+            assert!(!all.is_empty() && all.iter().all(|header| header.codec() == Ok(codec)), "{all:?}");
+        }
+    }
     Ok(())
 }

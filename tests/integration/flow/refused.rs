@@ -2,7 +2,7 @@
 
 use ::testkit::{
     Codec, Producing, Record, RecordView, anyhow::Result, anyhow::ensure, create_topic, produce, produce_with,
-    read_all, set_topic_configs, unique, wait_until,
+    read_all, set_topic_configs, topic_configs, unique, wait_until,
 };
 use kmirror::flow::PoisonPolicy;
 
@@ -72,7 +72,7 @@ async fn a_record_too_large_for_the_target_follows_the_policy() -> Result<()> {
     }
 
     let mut skipping = spec(&pair.source, &pair.target, &from, &skipped, 0..5, Start::Earliest);
-    skipping.poison = PoisonPolicy::Skip;
+    skipping.write.poison = PoisonPolicy::Skip;
     let skips = Engine::new("skips").start(skipping);
     let fails = flow(&pair.source, &pair.target, &from, &failed, 5, Start::Earliest);
     // Also behind the last one, which is left out.
@@ -117,7 +117,7 @@ async fn records_whose_times_or_keys_the_target_refuses_are_named() -> Result<()
     };
     in_all_codecs(&pair.source, &from, &(0..300).map(record).collect::<Vec<_>>()).await?;
     let mut spec = spec(&pair.source, &pair.target, &from, &to, 0..5, Start::Earliest);
-    spec.poison = PoisonPolicy::Skip;
+    spec.write.poison = PoisonPolicy::Skip;
     let flow = Engine::new("times").start(spec);
     reached(&flow, &from, &[299; 5]).await?;
     let left_out: Vec<i64> = (0..300).filter(|n| n % 17 == 3 || n % 29 == 5).collect();
@@ -129,4 +129,70 @@ async fn records_whose_times_or_keys_the_target_refuses_are_named() -> Result<()
     // What is produced later arrives.
     produce(&pair.source, &from, 0, &[Record::new("the", "end")], Codec::None).await?;
     reached(&flow, &from, &[300, 299, 299, 299, 299]).await
+}
+
+#[tokio::test]
+async fn a_parked_record_is_whole_and_says_whence_it_comes() -> Result<()> {
+    let pair = pair().await?;
+    let (from, to, park) = (unique("parked"), unique("mirror.parked"), unique("poison"));
+    create_topic(&pair.source, &from, 2, 1, &[]).await?;
+    create_topic(&pair.target, &to, 2, 1, &[("max.message.bytes", "20000")]).await?;
+    let large = Record::new(vec![0xff, 0x00], noise(3, LARGE)).header("h", None).header("h", Some(b"1")).at(now_ms());
+    let small = Record::new("key", "value");
+    produce(&pair.source, &from, 1, &[small.clone(), large, small], Codec::Zstd).await?;
+    let mut spec = spec(&pair.source, &pair.target, &from, &to, 0..2, Start::Earliest);
+    spec.write.poison = PoisonPolicy::Park { topic: park.clone(), replication_factor: 1 };
+    let flow = Engine::new("parks").start(spec);
+    wait_until("the position", DEADLINE, || async {
+        let (now, status) = (flow.positions(), flow.status().borrow().clone());
+        ensure!(now.get(&TopicPartition::new(&from, 1)) == Some(&2), "{now:?} {status:?}");
+        Ok(())
+    })
+    .await?;
+    let source = content(read_all(&pair.source, &from).await?);
+    assert_eq!(content(read_all(&pair.target, &to).await?)[1], [source[1][0].clone(), source[1][2].clone()]);
+    let mut parked = content(read_all(&pair.target, &park).await?);
+    assert_eq!((parked.len(), parked[0].len()), (1, 1));
+    let whence = parked[0][0].headers.split_off(2);
+    assert_eq!(parked[0][0], source[1][1], "apart from its last headers it is what it was");
+    let whence: BTreeMap<_, _> = whence
+        .into_iter()
+        .map(|(key, value)| (key, String::from_utf8(value.unwrap_or_default()).unwrap_or_default()))
+        .collect();
+    for (key, value) in [
+        ("__connect.errors.topic", from.as_str()),
+        ("__connect.errors.partition", "1"),
+        ("__connect.errors.offset", "1"),
+        ("kmirror.source.cluster.alias", "a"),
+    ] {
+        assert_eq!(whence[key], value, "{key}");
+    }
+    assert!(whence["__connect.errors.exception.message"].starts_with("MESSAGE_TOO_LARGE: 60"), "{whence:?}");
+    let limit = &topic_configs(&pair.target, &park).await?["max.message.bytes"];
+    assert_eq!(limit, "104857600");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_can_not_be_parked_stops_its_partition() -> Result<()> {
+    let pair = pair().await?;
+    let (from, to) = (unique("unparked"), unique("mirror.unparked"));
+    create_topic(&pair.source, &from, 1, 1, &[]).await?;
+    create_topic(&pair.target, &to, 1, 1, &[("max.message.bytes", "20000")]).await?;
+    produce(&pair.source, &from, 0, &[Record::value("before"), Record::value(noise(1, LARGE))], Codec::None).await?;
+    let mut spec = spec(&pair.source, &pair.target, &from, &to, 0..1, Start::Earliest);
+    // More replicas than there are brokers.
+    spec.write.poison = PoisonPolicy::Park { topic: unique("poison"), replication_factor: 99 };
+    let flow = Engine::new("can't park").start(spec);
+    wait_until("the partition to stop", DEADLINE, || async {
+        let status = flow.status().borrow().clone();
+        let reason = status.stopped.values().next().cloned().unwrap_or_default();
+        ensure!(
+            reason.contains(&format!("the record of {from}-0 at offset 1 can't be written, nor parked")),
+            "{status:?}"
+        );
+        ensure!(reason.contains("INVALID_REPLICATION_FACTOR"), "{reason}");
+        Ok(())
+    })
+    .await
 }

@@ -1,0 +1,169 @@
+//! Records that the target refuses, kept in a topic of their own.
+
+use tokio::time::sleep;
+use wire::{
+    Backoff, Batch, BatchBuilder, Cluster, Codec, Header, Levels, NewTopic, ProduceBatch, ProduceLane, RawRecord,
+    RecordBody, Recovery, ResponseError, TopicPartition, recovery_of, rewrite_header,
+};
+
+use super::producing::ACKS_WAIT;
+use crate::flow::recode::{Poison, RecodeError, Rewritten};
+
+/// Records of a batch in the topic come to this, bytes, unless one is larger.
+const BATCH_BYTES: usize = 512 * 1024;
+/// What the topic is made with, the most particular last: what a broker does not know is left out from there on.
+const SETTINGS: [(&str, &str); 6] = [
+    ("cleanup.policy", "delete"),
+    ("retention.ms", "-1"),
+    ("message.timestamp.type", "CreateTime"),
+    ("max.message.bytes", "104857600"),
+    ("message.timestamp.before.max.ms", "9223372036854775807"),
+    ("message.timestamp.after.max.ms", "9223372036854775807"),
+];
+
+/// Where records are parked.
+#[derive(Debug, Clone)]
+pub(super) struct Parking {
+    pub(super) cluster: Cluster,
+    pub(super) topic: String,
+    pub(super) replication_factor: i16,
+}
+
+/// Parks what could not be written, where that is the policy. Before source offset `new` all is parked already.
+pub(super) async fn park(
+    parking: Option<Parking>,
+    alias: &str,
+    from: &TopicPartition,
+    new: i64,
+    rewritten: Rewritten,
+) -> Result<Rewritten, RecodeError> {
+    let poison = &rewritten.poison[rewritten.poison.partition_point(|record| record.offset < new)..];
+    if let (Some(parking), [first, ..]) = (parking, poison) {
+        let outcome = match parked(alias, from, poison) {
+            Ok(batches) => parking.park(batches).await,
+            Err(cause) => Err(cause),
+        };
+        let (offset, topic) = (first.offset, parking.topic);
+        outcome.map_err(|cause| RecodeError::NotParked { offset, topic, cause })?;
+    }
+    Ok(rewritten)
+}
+
+/// Records in new batches, with headers that say whence they are: Connect's names where it has some (KIP-298).
+fn parked(alias: &str, from: &TopicPartition, poison: &[Poison]) -> Result<Vec<Batch>, String> {
+    let mut builder = BatchBuilder::new(Codec::None, Levels::default(), BATCH_BYTES);
+    let (mut batches, partition) = (Vec::new(), from.partition.to_string());
+    for (record, number) in poison.iter().zip(0..) {
+        let failed = |cause: &dyn std::fmt::Display| format!("the record at offset {} {cause}", record.offset);
+        let offset = record.offset.to_string();
+        let body = RecordBody::parse(&record.body).map_err(|cause| failed(&cause))?;
+        let mut headers = body.headers().map_err(|cause| failed(&cause))?;
+        headers.extend(
+            [
+                ("__connect.errors.topic", from.topic.as_str()),
+                ("__connect.errors.partition", &partition),
+                ("__connect.errors.offset", &offset),
+                ("__connect.errors.exception.message", &record.reason),
+                ("kmirror.source.cluster.alias", alias),
+            ]
+            .map(|(key, value)| Header { key: key.as_bytes(), value: Some(value.as_bytes()) }),
+        );
+        let mut with_headers = Vec::with_capacity(record.body.len() + 256);
+        body.write_with(&headers, &mut with_headers).map_err(|cause| failed(&cause))?;
+        let raw = RawRecord { offset: number, timestamp: record.timestamp, attributes: 0, body: &with_headers };
+        let closed = builder.push(&raw).map_err(|cause| failed(&cause))?;
+        batches.extend(closed.map(|built| built.batch));
+    }
+    let last = builder.close().map_err(|cause| cause.to_string())?;
+    batches.extend(last.map(|built| built.batch));
+    Ok(batches)
+}
+
+impl Parking {
+    /// Appends the batches, whatever time it takes. A batch whose answer is lost is appended again: what is parked may be there twice.
+    ///
+    /// # Errors
+    /// What trying again does not help against, in words.
+    async fn park(&self, batches: Vec<Batch>) -> Result<(), String> {
+        for batch in batches {
+            let (header, payload) = rewrite_header(&batch, -1, -1, -1).map_err(|cause| cause.to_string())?;
+            let partition = TopicPartition::new(self.topic.clone(), 0);
+            let produce = ProduceBatch { partition, tag: 0, header, payload };
+            let mut backoff = Backoff::for_requests();
+            while let Err(cause) = self.append(&produce).await {
+                match cause {
+                    Refusal::Passing(cause) => tracing::warn!(topic = self.topic, cause, "records can't be parked yet"),
+                    Refusal::Lasting(cause) => return Err(cause),
+                }
+                sleep(backoff.next_wait()).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn append(&self, batch: &ProduceBatch) -> Result<(), Refusal> {
+        let leader = match self.cluster.leader(&batch.partition) {
+            Some(leader) => leader.broker,
+            None => self.find().await?,
+        };
+        let answer = self.cluster.produce_on(leader, ProduceLane::Apart, std::slice::from_ref(batch), ACKS_WAIT).await;
+        let told = answer.map_err(Refusal::of)?.pop();
+        let Some(told) = told.filter(|told| told.error != 0) else { return Ok(()) };
+        let cause = format!("Produce: {} {}", wire::code_name(told.error), told.message.unwrap_or_default());
+        if recovery_of(told.error) == Recovery::Fatal {
+            return Err(Refusal::Lasting(cause));
+        }
+        self.find().await?;
+        Err(Refusal::Passing(cause))
+    }
+
+    /// The topic's leader. Makes the topic if there is none.
+    async fn find(&self) -> Result<i32, Refusal> {
+        let told = self.cluster.topics(Some(std::slice::from_ref(&self.topic))).await.map_err(Refusal::of)?;
+        let error = told.first().map_or(0, |topic| topic.error);
+        if ResponseError::try_from_code(error) == Some(ResponseError::UnknownTopicOrPartition) {
+            self.create().await?;
+        } else if error != 0 && recovery_of(error) == Recovery::Fatal {
+            return Err(Refusal::Lasting(format!("Metadata: {}", wire::code_name(error))));
+        }
+        let leader = self.cluster.leader(&TopicPartition::new(self.topic.clone(), 0));
+        leader.map(|leader| leader.broker).ok_or_else(|| Refusal::Passing("it has no leader".to_owned()))
+    }
+
+    async fn create(&self) -> Result<(), Refusal> {
+        let mut settings = &SETTINGS[..];
+        loop {
+            let topic = NewTopic {
+                name: self.topic.clone(),
+                partitions: 1,
+                replication_factor: self.replication_factor,
+                configs: settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            };
+            let told = self.cluster.create_topics(&[topic]).await.map_err(Refusal::of)?.pop();
+            let Some((_, Err(error))) = told else {
+                tracing::info!(topic = self.topic, "made the topic for records that can't be written");
+                return Ok(());
+            };
+            match (error.response(), settings.split_last()) {
+                (Some(ResponseError::TopicAlreadyExists), _) => return Ok(()),
+                (Some(ResponseError::InvalidConfig), Some((_, fewer))) => settings = fewer,
+                _ => return Err(Refusal::of(error)),
+            }
+        }
+    }
+}
+
+enum Refusal {
+    /// Trying again may help.
+    Passing(String),
+    Lasting(String),
+}
+
+impl Refusal {
+    fn of(error: wire::Error) -> Self {
+        match error.recovery() {
+            Recovery::Fatal => Self::Lasting(error.to_string()),
+            Recovery::Retry | Recovery::Refresh => Self::Passing(error.to_string()),
+        }
+    }
+}
