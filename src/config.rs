@@ -19,6 +19,7 @@ mod poison;
 mod properties;
 mod regex_list;
 mod source_connector;
+mod transforms;
 mod values;
 mod worker;
 
@@ -30,12 +31,13 @@ pub use hints::Hint;
 pub use key::{Default, Importance, Key, Kind, Valid, Value};
 pub(crate) use keys::LIVE_KEYS;
 pub use keys::{
-    CLIENT_KEYS, ClientKey, ClientRole, MIRROR_SOURCE_KEYS, REPLICATION_POLICIES, SOURCE_CONNECTOR_KEYS, WORKER_KEYS,
-    mirror_source_keys,
+    CLIENT_KEYS, ClientKey, ClientRole, MIRROR_SOURCE_KEYS, PREDICATE_KEYS, PREDICATES, REPLICATION_POLICIES,
+    SOURCE_CONNECTOR_KEYS, TRANSFORMATION_KEYS, TRANSFORMATIONS, WORKER_KEYS, keys_of_class, mirror_source_keys,
 };
 pub use plugin::{ConnectorClass, Plugin, connector_class, plugins};
 pub use poison::PoisonPolicy;
 pub use properties::{Properties, load_properties, read_properties};
 pub use regex_list::RegexList;
 pub use source_connector::{PolicySettings, SourceConnectorConfig};
+pub use transforms::{Condition, Predicate, RegexRouter, TimestampRouter, TransformStage, Transformation};
 pub use worker::{OverridePolicy, StorageTopic, WorkerConfig};

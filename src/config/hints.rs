@@ -89,8 +89,14 @@ const READS: &str = "source.consumer.";
 const WRITES: &str = "producer.override.";
 const COMPRESSION_TYPE: &str = "producer.override.compression.type";
 
-/// Hints on a MirrorSourceConnector's configuration, one a subject.
-pub(super) fn connector_hints(raw: &Properties, values: &Values, compression: Compression) -> Vec<Hint> {
+/// Hints on a MirrorSourceConnector's configuration, one a subject. `unread` are keys under `transforms.` and
+/// `predicates.` that nothing reads.
+pub(super) fn connector_hints(
+    raw: &Properties,
+    values: &Values,
+    compression: Compression,
+    unread: &[&str],
+) -> Vec<Hint> {
     let mut ignored = Ignored::default();
     let (mut overrides, mut tuning, mut misspelt, mut hints) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (key, value) in raw {
@@ -108,6 +114,12 @@ pub(super) fn connector_hints(raw: &Properties, values: &Values, compression: Co
     if compression == Compression::Configured(Compressor::None) && !raw.contains_key(COMPRESSION_TYPE) {
         hints.push(Hint::Warn(format!(
             "kmirror.compression=configured writes batches uncompressed, since {COMPRESSION_TYPE} is not set"
+        )));
+    }
+    if !unread.is_empty() {
+        hints.push(Hint::Warn(format!(
+            "no effect, no transformation or predicate of that alias reads them: {}",
+            unread.join(", ")
         )));
     }
     if !tuning.is_empty() {
@@ -385,7 +397,7 @@ mod tests {
     fn hints(pairs: &[(&str, &str)]) -> Vec<(char, String)> {
         let raw = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let values = Values::read(mirror_source_keys(), &raw);
-        let hints = connector_hints(&raw, &values, Compression::Keep).into_iter().map(|hint| match hint {
+        let hints = connector_hints(&raw, &values, Compression::Keep, &[]).into_iter().map(|hint| match hint {
             Hint::Info(text) => ('I', text),
             Hint::Warn(text) => ('W', text),
         });
@@ -505,7 +517,7 @@ mod tests {
     fn what_is_not_built_is_said_of_what_is_on() {
         let last = |pairs: &[(&str, &str)]| {
             let raw = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-            connector_hints(&raw, &Values::read(mirror_source_keys(), &raw), Compression::Keep).pop()
+            connector_hints(&raw, &Values::read(mirror_source_keys(), &raw), Compression::Keep, &[]).pop()
         };
         let text = "this version copies records, and topic settings when it makes a topic; on, and without effect yet";
         let acls = format!("{text}: sync.topic.acls.enabled");
@@ -537,7 +549,7 @@ mod tests {
         let uncompressed = |pairs: &[(&str, &str)]| {
             let raw = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
             let values = Values::read(mirror_source_keys(), &raw);
-            let hints = connector_hints(&raw, &values, Compression::Configured(Compressor::None));
+            let hints = connector_hints(&raw, &values, Compression::Configured(Compressor::None), &[]);
             hints.iter().any(|hint| matches!(hint, Hint::Warn(text) if text.contains("writes batches uncompressed")))
         };
         assert!(uncompressed(&[]));

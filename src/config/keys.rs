@@ -3,11 +3,13 @@
 mod client;
 mod mirror;
 mod source;
+mod transforms;
 mod worker;
 
 pub use client::{CLIENT_KEYS, ClientKey, ClientRole};
 pub use mirror::{MIRROR_SOURCE_KEYS, REPLICATION_POLICIES};
 pub use source::SOURCE_CONNECTOR_KEYS;
+pub use transforms::{PREDICATE_KEYS, PREDICATES, TRANSFORMATION_KEYS, TRANSFORMATIONS, keys_of_class};
 pub use worker::WORKER_KEYS;
 
 pub(super) use mirror::{OTHER_CONNECTORS_KEYS, TASK_KEYS};
@@ -33,8 +35,14 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_defaults_are_valid() {
-        let tables: [(&str, Vec<&Key>); 2] =
-            [("worker", WORKER_KEYS.iter().collect()), ("source", mirror_source_keys().collect())];
+        let mut tables: Vec<(&str, Vec<&Key>)> =
+            vec![("worker", WORKER_KEYS.iter().collect()), ("source", mirror_source_keys().collect())];
+        for (classes, common) in [(TRANSFORMATIONS, TRANSFORMATION_KEYS), (PREDICATES, PREDICATE_KEYS)] {
+            tables.extend(classes.iter().map(|class| {
+                let own = keys_of_class(class.rsplit('.').next().unwrap_or_default());
+                (*class, common.iter().chain(own).collect())
+            }));
+        }
         for (table, keys) in tables {
             let mut names = BTreeSet::new();
             for key in keys {

@@ -40,6 +40,11 @@ impl RegexList {
         }
     }
 
+    /// A list of one item. `Err` is the reason why it can't be used.
+    pub(super) fn of_one(pattern: &str) -> Result<Self, String> {
+        Ok(Self { regex: Some(compile(pattern)?) })
+    }
+
     /// A list that matches nothing.
     #[must_use]
     pub fn empty() -> Self {
@@ -61,12 +66,19 @@ impl RegexList {
 }
 
 fn compile(pattern: &str) -> Result<Regex, String> {
-    let translated = java_regex::translate(pattern)?;
-    Regex::new(&format!(r"\A(?:{translated})\z")).map_err(|error| error.to_string())
+    compile_as(pattern, |translated| format!(r"\A(?:{translated})\z"))
+}
+
+/// A Java pattern as it stands, or within another of this engine. `Err` is the reason why it can't be used, in one line.
+pub(super) fn compile_as(pattern: &str, within: impl FnOnce(String) -> String) -> Result<Regex, String> {
+    let compiled = Regex::new(&within(java_regex::translate(pattern)?));
+    compiled.map_err(|error| {
+        let reason = error.to_string();
+        reason.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+    })
 }
 
 fn bad_item(key: &str, item: &str, reason: &str) -> ConfigError {
-    let reason = reason.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     ConfigError::invalid(key, item, format_args!("not a regular expression kmirror can use: {reason}"))
 }
 

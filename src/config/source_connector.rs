@@ -12,6 +12,7 @@ use super::{
     keys::{ClientRole, REPLICATION_POLICIES, mirror_source_keys},
     plugin,
     poison::poison_policy,
+    transforms::{TransformStage, transforms},
     values::Values,
 };
 
@@ -70,6 +71,8 @@ pub struct SourceConnectorConfig {
     pub fetch: FetchKeys,
     /// Bytes per second, as the brokers store them, that its tasks on a worker may fetch together; absent for no cap.
     pub max_bytes_per_second: Option<u64>,
+    /// What is done to records on their way, in this order.
+    pub transforms: Vec<TransformStage>,
     /// Which compression batches have on the target.
     pub compression: Compression,
     /// Whether small batches become larger ones.
@@ -132,6 +135,7 @@ impl SourceConnectorConfig {
         let topics = regex_list("topics", "topics");
         let topics_exclude = regex_list("topics.exclude", "topics.blacklist");
         let config_properties_exclude = regex_list("config.properties.exclude", "config.properties.blacklist");
+        let (transforms, unread) = transforms(raw, &values, &mut errors);
         let refresh_topics = interval("refresh.topics", &values, &mut errors);
 
         let (
@@ -176,11 +180,12 @@ impl SourceConnectorConfig {
             isolation_level,
             fetch,
             max_bytes_per_second: values.cap("kmirror.max.bytes.per.second"),
+            transforms,
             compression,
             join_small_batches: values.boolean("kmirror.join.small.batches"),
             poison,
             policy,
-            hints: hints::connector_hints(raw, &values, compression),
+            hints: hints::connector_hints(raw, &values, compression, &unread),
         };
         ConfigErrors::or(errors, config)
     }
@@ -446,8 +451,8 @@ mod tests {
             ),
             ("kmirror.poison.policy=drop", "kmirror.poison.policy", "String must be one of: fail, park, skip"),
             ("kmirror.poison.topic=a b", "kmirror.poison.topic", "not the name of a topic"),
-            ("transforms=a", "transforms", "not built yet"),
-            ("predicates=a", "predicates", "not built yet"),
+            ("transforms=a\ntransforms.a.type=Filter", "transforms", "not built yet"),
+            ("predicates=a\npredicates.a.type=RecordIsTombstone", "predicates", "not built yet"),
             ("exactly.once.support=required", "exactly.once.support", "not built yet"),
             ("offsets.storage.topic=mine", "offsets.storage.topic", "not built yet"),
             ("errors.tolerance=some", "errors.tolerance", "String must be one of: none, all"),
