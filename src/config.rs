@@ -41,3 +41,6 @@ pub use regex_list::RegexList;
 pub use source_connector::{PolicySettings, SourceConnectorConfig};
 pub use transforms::{Condition, Predicate, RegexRouter, TimestampRouter, TransformStage, Transformation};
 pub use worker::{OverridePolicy, StorageTopic, WorkerConfig};
+
+#[cfg(test)]
+pub(crate) use transforms::tests::stages;

@@ -1,11 +1,12 @@
 //! kmirror copies Apache Kafka topics from one cluster to another, continuously, and takes MirrorMaker 2's place.
 //!
 //! The rooms, from the top: [`rest`] answers Connect's API, [`worker`] runs connectors, [`mirror`] decides what is carried, [`flow`] moves it,
-//! and [`records`] knows Connect's record forms. [`config`] is used from all rooms. ARCHITECTURE.md tells the rest.
+//! [`transforms`] changes records on their way, and [`records`] knows Connect's record forms. [`config`] is used from all rooms. ARCHITECTURE.md tells the rest.
 
 pub mod config;
 pub mod flow;
 pub mod mirror;
 pub mod records;
 pub mod rest;
+pub mod transforms;
 pub mod worker;

@@ -150,6 +150,8 @@ fn forbidden_arrows_are_found() {
         ("src/records.rs", "fn f(x: wire::Record) {}", "records → wire"),
         ("src/config.rs", "use wire;", "config → wire"),
         ("src/flow.rs", "use replication_policy::Policy;", "flow → replication_policy"),
+        ("src/transforms.rs", "use crate::flow::x;", "transforms → flow"),
+        ("src/config.rs", "use crate::transforms::x;", "config → transforms"),
         // Foreign crates out of their room.
         ("src/worker.rs", "use axum::Router;", "worker → axum (src/worker.rs:1: axum::Router)"),
         ("src/main.rs", "use axum as web;", "main → axum"),
@@ -195,6 +197,8 @@ fn what_is_allowed_is_not_reported() {
         ("src/worker.rs", "use crate::mirror::x; use wire::Cluster; use super::flow::y;"),
         ("src/mirror.rs", "use replication_policy::Policy; use crate::records::x; fn f() { wire::y() }"),
         ("src/flow.rs", "use crate::reader::x; use wire::{Batch, Cluster}; mod tests { use super::*; }"),
+        ("src/flow.rs", "use crate::transforms::x;"),
+        ("src/transforms.rs", "use crate::config::x; use wire::RawRecord;"),
         ("src/flow/plan.rs", "use super::*; use super::super::offsets::x; use crate::flow::task; use self::a::b;"),
         ("src/flow.rs", "mod a { mod b { use super::super::c; } } mod d {} use crate::offsets::x; use super::config;"),
         ("src/reader.rs", "use rdkafka::consumer::Consumer; use crate::config::x;"),

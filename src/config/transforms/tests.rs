@@ -12,6 +12,13 @@ fn read(lines: &str) -> Read {
     (stages, unread, errors.into_iter().map(|error| (error.key, error.message)).collect())
 }
 
+/// The stages of a configuration that has to be right.
+pub(crate) fn stages(lines: &str) -> Vec<TransformStage> {
+    let (stages, unread, errors) = read(lines);
+    assert_eq!((unread, errors), (Vec::new(), Vec::new()), "{lines}");
+    stages
+}
+
 #[test]
 fn every_class_is_read_by_either_name() {
     const PACKAGE: &str = "org.apache.kafka.connect.transforms.";

@@ -3,13 +3,13 @@
 use super::scan::{Named, paths};
 
 /// Each may use those after it. `main` is main.rs and lib.rs.
-const DOWN: [&str; 7] = ["main", "rest", "worker", "mirror", "flow", "offsets", "records"];
+const DOWN: [&str; 8] = ["main", "rest", "worker", "mirror", "flow", "transforms", "offsets", "records"];
 /// Used from all rooms, use none.
 const EVERYWHERE: [&str; 2] = ["config", "metrics"];
 /// What stands beside the line, and who uses it. Reading by librdkafka stands beside wire.
 const BESIDE: [(&str, &[&str]); 3] = [
     ("replication_policy", &["mirror"]),
-    ("wire", &["flow", "mirror", "offsets", "worker"]),
+    ("wire", &["flow", "mirror", "offsets", "transforms", "worker"]),
     ("reader", &["flow", "mirror", "offsets", "worker"]),
 ];
 /// The workspace's own crates, which know neither each other nor any room.
