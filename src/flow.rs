@@ -27,6 +27,8 @@ use tokio::{
 use wire::{Cluster, Codec, Levels, TopicPartition};
 
 use self::task::{Joining, Order, Task};
+use crate::transforms::RecordTransforms;
+
 pub use error::Stopped;
 pub use limits::{DEFAULT_BUDGET_BYTES, Limits, RateCap};
 
@@ -53,6 +55,8 @@ pub struct FlowPartition {
     pub target: TopicPartition,
     /// Where it begins.
     pub start: Start,
+    /// What is done to its records; absent where they are copied as they are.
+    pub transforms: Option<Arc<RecordTransforms>>,
 }
 
 /// What one task copies.
@@ -68,7 +72,7 @@ pub struct FlowSpec {
     pub source: Cluster,
     /// The cluster that is written.
     pub target: Cluster,
-    /// Its partitions; no source and no target partition occurs twice.
+    /// Its partitions; no source partition occurs twice.
     pub partitions: Vec<FlowPartition>,
     /// How it fetches.
     pub fetch: FetchSettings,

@@ -11,7 +11,7 @@ mod topics;
 
 pub use assignment::split;
 pub use reach::SourceCheck;
-pub use selection::{MirroredTopic, Selected, Selection};
+pub use selection::{Destination, MirroredTopic, Selected, Selection};
 pub use source_connector::SourceConnector;
 
 use std::time::Duration;

@@ -6,7 +6,7 @@ mod attempts;
 mod outbound;
 mod refused;
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use wire::{ProduceBatch, Produced, ProducerId, Recovery, ResponseError, TopicPartition};
@@ -14,6 +14,7 @@ use wire::{ProduceBatch, Produced, ProducerId, Recovery, ResponseError, TopicPar
 pub(crate) use self::attempts::Verdict;
 use self::{answer::Answer, attempts::Attempts, outbound::Outbound, refused::Refusals};
 use super::{PoisonCount, PoisonPolicy, WriteSettings, error::Stopped, recode::Poison};
+use crate::transforms::RecordTransforms;
 
 /// Acknowledgements in a row after which a partition that was slow shares its requests with the others again.
 const QUICK_AGAIN: u32 = 3;
@@ -55,7 +56,12 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
-    pub(crate) fn new(source: TopicPartition, target: TopicPartition, write: &WriteSettings) -> Self {
+    pub(crate) fn new(
+        source: TopicPartition,
+        target: TopicPartition,
+        transforms: Option<Arc<RecordTransforms>>,
+        write: &WriteSettings,
+    ) -> Self {
         Self {
             source,
             target,
@@ -65,7 +71,7 @@ impl Partition {
             sequence: 0,
             position: 0,
             told: 0,
-            refusals: Refusals::new(write),
+            refusals: Refusals::new(write, transforms),
             poison_policy: write.poison.clone(),
             poison: PoisonCount::default(),
             outbound: Outbound::default(),

@@ -46,6 +46,9 @@ pub(crate) enum Reencode {
         /// The target's.
         limit: usize,
     },
+    /// Records are to be changed or left out.
+    #[error("goes through transformations")]
+    Transformed,
     /// Batches are to have another compression.
     #[error("is to be compressed anew")]
     Codec,
@@ -82,6 +85,8 @@ pub(crate) const SMALL_BYTES: usize = 4 * 1024;
 pub(crate) struct Rules {
     /// Largest batch it takes, bytes.
     pub(crate) max_batch_bytes: usize,
+    /// Whether records go through transformations.
+    pub(crate) transforms: bool,
     /// The compression all are to have.
     pub(crate) codec: Option<Codec>,
     /// Whether small ones are joined.
@@ -93,7 +98,7 @@ pub(crate) struct Rules {
 impl Default for Rules {
     /// Nothing is known of the target.
     fn default() -> Self {
-        Self { max_batch_bytes: usize::MAX, codec: None, join: false, refused_before: i64::MIN }
+        Self { max_batch_bytes: usize::MAX, transforms: false, codec: None, join: false, refused_before: i64::MIN }
     }
 }
 
@@ -127,6 +132,9 @@ pub(crate) fn plan(header: &BatchHeader, position: i64, aborted: bool, lags: boo
     }
     if header.base_offset < rules.refused_before {
         return Plan::Reencode(Reencode::Refused);
+    }
+    if rules.transforms {
+        return Plan::Reencode(Reencode::Transformed);
     }
     // One of the numbers that stand for no codec is corrupt, which whoever rewrites it finds out.
     let codec = header.codec().ok();
@@ -239,6 +247,8 @@ mod tests {
             let rules = Rules { codec, join, ..Rules::default() };
             assert_eq!(plan(&header(attributes, 5, 5), 100, false, lags, &rules), expected);
         }
+        let transforms = Rules { transforms: true, ..Rules::default() };
+        assert_eq!(plan(&header(LZ4, 5, 5), 100, false, false, &transforms), Plan::Reencode(Reencode::Transformed));
         let large = BatchHeader { batch_length: SMALL_BYTES as i32, ..header(0, 5, 5) };
         let joining = Rules { join: true, ..Rules::default() };
         assert_eq!(plan(&large, 100, false, true, &joining), Plan::Pass);

@@ -1,13 +1,14 @@
 //! Batches that have to be opened: what they hold, written anew. This takes processor time, so it runs beside the task that copies.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use wire::{
-    Batch, BatchBuilder, Budget, Built, Codec, CorruptBatch, Levels, RawRecord, RecordReader, Stored, legacy_codec,
-    legacy_records,
+    Batch, BatchBuilder, Budget, Built, Codec, CorruptBatch, Levels, MalformedRecord, RawRecord, RecordReader, Stored,
+    legacy_codec, legacy_records,
 };
 
 use super::plan::SMALL_BYTES;
+use crate::transforms::RecordTransforms;
 
 /// Largest record believed in, bytes: Kafka's `socket.request.max.bytes`, beyond which no producer can have written one uncompressed.
 const MOST_RECORD_BYTES: usize = 100 * 1024 * 1024;
@@ -29,8 +30,10 @@ pub(crate) struct Recode {
 }
 
 /// How it is written.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Manner {
+    /// What is done to each record.
+    pub(crate) transforms: Option<Arc<RecordTransforms>>,
     /// The compression that all get; absent where each keeps its own.
     pub(crate) codec: Option<Codec>,
     pub(crate) levels: Levels,
@@ -93,8 +96,9 @@ impl Recode {
     /// too large for one; small ones and messages of old formats are joined.
     pub(crate) fn run(mut self, budget: &Budget) -> Result<Rewritten, CorruptBatch> {
         let poison = std::mem::take(&mut self.poison);
-        let (position, manner) = (self.position, self.manner);
-        let mut out = Out { position, manner, done: Rewritten::default(), open: None, poison, budget };
+        let (position, manner) = (self.position, &self.manner);
+        let mut out =
+            Out { position, manner, scratch: Vec::new(), done: Rewritten::default(), open: None, poison, budget };
         for stored in &self.batches {
             match stored {
                 Stored::Batch(batch) => {
@@ -130,7 +134,9 @@ impl Recode {
 
 struct Out<'a> {
     position: i64,
-    manner: Manner,
+    manner: &'a Manner,
+    /// A transformed record.
+    scratch: Vec<u8>,
     done: Rewritten,
     open: Option<Open>,
     poison: BTreeMap<i64, String>,
@@ -166,7 +172,16 @@ impl Out<'_> {
             return Ok(());
         }
         let Some(open) = &mut self.open else { return Ok(()) };
-        let closed = open.builder.push(record).map_err(|cause| failed(open.codec, offset, &cause))?;
+        let record = match &self.manner.transforms {
+            Some(transforms) => {
+                let outcome =
+                    transforms.apply(*record, &mut self.scratch).map_err(|cause| malformed(record, offset, cause))?;
+                let Some(transformed) = outcome else { return Ok(()) };
+                transformed.record
+            }
+            None => *record,
+        };
+        let closed = open.builder.push(&record).map_err(|cause| failed(open.codec, offset, &cause))?;
         self.keep(closed);
         Ok(())
     }
@@ -185,6 +200,11 @@ impl Out<'_> {
             self.done.batches.push(Recoded { batch, distances, next: last_offset + 1 });
         }
     }
+}
+
+fn malformed(record: &RawRecord<'_>, base_offset: i64, cause: MalformedRecord) -> CorruptBatch {
+    let index = i32::try_from(record.offset - base_offset).unwrap_or_default();
+    CorruptBatch::Record { base_offset, index, what: cause.what }
 }
 
 fn failed(codec: Codec, base_offset: i64, cause: &std::io::Error) -> CorruptBatch {

@@ -95,6 +95,8 @@ pub(crate) struct Task {
     settings: FetchSettings,
     write: WriteSettings,
     parking: Option<Parking>,
+    /// Several partitions are written to one.
+    shares_targets: bool,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     fetching: Fetching,
     producing: Producing,
@@ -143,6 +145,7 @@ impl Task {
             settings: first.fetch,
             write: first.write.clone(),
             parking,
+            shares_targets: false,
             work: FuturesUnordered::new(),
             producing: Producing::new(),
             unprepared: BTreeSet::new(),

@@ -1,17 +1,22 @@
 //! Which topics are mirrored, and what they are called on the target.
 
+use std::sync::Arc;
+
 use replication_policy::{ReplicationPolicy, is_cycle};
 use wire::{TopicMetadata, code_name};
 
 use super::Error;
-use crate::config::{RegexList, SourceConnectorConfig};
+use crate::{
+    config::{RegexList, SourceConnectorConfig},
+    transforms::{RecordTransforms, TopicTransforms, Transforms},
+};
 
 /// A topic to mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MirroredTopic {
     /// Its name on the source.
     pub source: String,
-    /// Its name on the target.
+    /// Its name on the target, routers applied.
     pub remote: String,
     /// Partitions it has on the source.
     pub partitions: i32,
@@ -35,6 +40,16 @@ pub struct Selection {
     source_alias: String,
     target_alias: String,
     heartbeats_replication: bool,
+    transforms: Transforms,
+}
+
+/// Where a topic's records go.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// Topic on the target.
+    pub topic: String,
+    /// What is done to them on the way; absent where they are copied as they are.
+    pub transforms: Option<Arc<RecordTransforms>>,
 }
 
 impl Selection {
@@ -57,6 +72,7 @@ impl Selection {
             source_alias: config.source_alias.clone(),
             target_alias: config.target_alias.clone(),
             heartbeats_replication: config.heartbeats_replication,
+            transforms: Transforms::new(config.transforms.clone()),
         })
     }
 
@@ -71,10 +87,24 @@ impl Selection {
             && !is_cycle(&*self.policy, topic, &self.target_alias)
     }
 
-    /// A source topic's name on the target.
+    /// A source topic's name on the target, before any router.
     #[must_use]
     pub fn remote_name(&self, topic: &str) -> String {
         self.policy.format_remote_topic(&self.source_alias, topic)
+    }
+
+    /// Where the records of a source topic go; nowhere if a filter drops all.
+    #[must_use]
+    pub fn destination(&self, topic: &str) -> Option<Destination> {
+        let remote = self.remote_name(topic);
+        match self.transforms.for_topic(&remote) {
+            TopicTransforms::Route(topic) => Some(Destination { topic, transforms: None }),
+            TopicTransforms::Drop => None,
+            TopicTransforms::Records(transforms) => {
+                let topic = transforms.fixed_topic().map_or(remote, str::to_owned);
+                Some(Destination { topic, transforms: Some(Arc::new(transforms)) })
+            }
+        }
     }
 
     /// Whether topics have the same name on both sides.
@@ -90,9 +120,10 @@ impl Selection {
         // Broker-internal topics are not even listed for MirrorMaker (`Admin.listTopics`).
         for topic in metadata.iter().filter(|topic| !topic.internal && self.should_replicate(&topic.name)) {
             if topic.error == 0 {
+                let Some(Destination { topic: remote, .. }) = self.destination(&topic.name) else { continue };
                 selected.topics.push(MirroredTopic {
                     source: topic.name.clone(),
-                    remote: self.remote_name(&topic.name),
+                    remote,
                     partitions: i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX),
                 });
             } else {

@@ -6,7 +6,7 @@ use tracing::{error, info, warn};
 use wire::{Cluster, ClusterConfig, Codec, Levels, TopicPartition};
 
 use super::{
-    Error, MirroredTopic, Selection, SourceCheck,
+    Destination, Error, MirroredTopic, Selection, SourceCheck,
     reach::{REACHING_SOURCE, ask_id, cluster_id, probe, same_source, within},
     split,
     topics::{self, Outcome, TopicRules},
@@ -207,10 +207,12 @@ impl SourceConnector {
         let partitions = partitions
             .iter()
             .filter_map(|partition| {
+                let Destination { topic, transforms } = self.selection.destination(&partition.topic)?;
                 Some(FlowPartition {
                     source: partition.clone(),
-                    target: TopicPartition::new(self.selection.remote_name(&partition.topic), partition.partition),
+                    target: TopicPartition::new(topic, partition.partition),
                     start: start(positions.get(partition).copied(), self.config.auto_offset_reset)?,
+                    transforms,
                 })
             })
             .collect();

@@ -43,7 +43,7 @@ struct Lacking {
 /// target topic with more partitions than its source is left alone.
 fn lacking(wanted: &[MirroredTopic], target: &BTreeMap<String, i32>) -> Lacking {
     let mut lacking = Lacking::default();
-    for topic in wanted {
+    for topic in largest(wanted) {
         match target.get(&topic.remote) {
             None => lacking.topics.push(topic.clone()),
             Some(count) if *count < topic.partitions => lacking.partitions.push(topic.clone()),
@@ -51,6 +51,18 @@ fn lacking(wanted: &[MirroredTopic], target: &BTreeMap<String, i32>) -> Lacking 
         }
     }
     lacking
+}
+
+/// Of the topics that a router leads to one, that with the most partitions: it has room for all.
+fn largest(wanted: &[MirroredTopic]) -> impl Iterator<Item = &MirroredTopic> {
+    let mut by_remote: BTreeMap<&str, &MirroredTopic> = BTreeMap::new();
+    for topic in wanted {
+        let largest = by_remote.entry(&topic.remote).or_insert(topic);
+        if largest.partitions < topic.partitions {
+            *largest = topic;
+        }
+    }
+    by_remote.into_values()
 }
 
 /// The settings of a source topic that its remote topic is made with (`MirrorSourceConnector.targetConfig`): what is
@@ -135,6 +147,14 @@ pub(super) async fn sync(
     }
     for topics in lacking.partitions.chunks(TOPICS_PER_REQUEST) {
         raise(target, topics, &mut outcome).await?;
+    }
+    // What keeps one from a topic keeps all that lead to it.
+    let failed = |topic: &MirroredTopic| Some((topic.remote.clone(), outcome.failures.get(&topic.source)?.clone()));
+    let failed: BTreeMap<String, String> = wanted.iter().filter_map(failed).collect();
+    for topic in wanted {
+        if let Some(reason) = failed.get(&topic.remote) {
+            outcome.failures.entry(topic.source.clone()).or_insert_with(|| reason.clone());
+        }
     }
     for (topic, reason) in &outcome.failures {
         warn!(topic, source = source.alias(), target = target.alias(), "topic is not fully mirrored: {reason}");
@@ -311,6 +331,12 @@ mod tests {
         let lacking = lacking(&wanted, &target);
         assert_eq!(lacking.topics, [mirrored("new", 3)]);
         assert_eq!(lacking.partitions, [mirrored("short", 5)]);
+
+        // Routed to one.
+        let routed = |source, partitions| MirroredTopic { remote: "all".to_owned(), ..mirrored(source, partitions) };
+        let wanted = [routed("a", 1), routed("b", 3), routed("c", 2)];
+        assert_eq!(super::lacking(&wanted, &BTreeMap::new()).topics, [routed("b", 3)]);
+        assert_eq!(super::lacking(&wanted, &BTreeMap::from([("all".to_owned(), 3)])), Lacking::default());
     }
 
     #[test]

@@ -29,8 +29,12 @@ fn flow(source: &str, target: &str, from: &str, to: &str, partitions: i32, start
 }
 
 fn spec(source: &str, target: &str, from: &str, to: &str, partitions: Range<i32>, start: Start) -> FlowSpec {
-    let partition =
-        |p| FlowPartition { source: TopicPartition::new(from, p), target: TopicPartition::new(to, p), start };
+    let partition = |p| FlowPartition {
+        source: TopicPartition::new(from, p),
+        target: TopicPartition::new(to, p),
+        start,
+        transforms: None,
+    };
     FlowSpec {
         name: "test-0".to_owned(),
         consumer_client_id: "a->b|test-0|replication-consumer".to_owned(),

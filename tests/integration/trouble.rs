@@ -35,6 +35,7 @@ fn flow(source: &str, target: &str, topic: &str, partitions: i32) -> Flow {
         source: TopicPartition::new(topic, p),
         target: TopicPartition::new(topic, p),
         start: Start::Earliest,
+        transforms: None,
     };
     Engine::new("test").start(FlowSpec {
         name: "trouble-0".to_owned(),

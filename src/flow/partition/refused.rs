@@ -4,12 +4,13 @@
 //! Bounds and sequences change only at rest: when the refused batch is the first that is not acknowledged and nothing is out. Then the
 //! target has nothing from it on, since it takes a producer's batches in sequence only.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use wire::{Levels, Produced, ResponseError};
 
 use super::{Partition, attempts::Verdict};
 use crate::flow::{PoisonPolicy, WriteSettings, error::Stopped, plan::Rules, recode::Manner};
+use crate::transforms::RecordTransforms;
 
 /// What is known of what the target does not take. Offsets are the source's.
 #[derive(Debug)]
@@ -22,18 +23,21 @@ pub(super) struct Refusals {
     /// Records it does not take, and its words.
     poison: BTreeMap<i64, String>,
     levels: Levels,
+    transforms: Option<Arc<RecordTransforms>>,
 }
 
 impl Refusals {
-    pub(super) fn new(write: &WriteSettings) -> Self {
-        let rules = Rules { codec: write.codec, join: write.join, ..Rules::default() };
-        Self { rules, smaller: usize::MAX, asking_for: 0, poison: BTreeMap::new(), levels: write.levels }
+    pub(super) fn new(write: &WriteSettings, transforms: Option<Arc<RecordTransforms>>) -> Self {
+        let WriteSettings { codec, levels, join, .. } = *write;
+        let rules = Rules { codec, join, transforms: transforms.is_some(), ..Rules::default() };
+        Self { rules, smaller: usize::MAX, asking_for: 0, poison: BTreeMap::new(), levels, transforms }
     }
 
     /// How what begins at `position` is written.
     pub(super) fn manner(&self, position: i64) -> Manner {
         let Rules { codec, join, .. } = self.rules;
-        Manner { codec, join, levels: self.levels, max_batch_bytes: self.max_batch_bytes(position) }
+        let (max_batch_bytes, transforms) = (self.max_batch_bytes(position), self.transforms.clone());
+        Manner { codec, join, levels: self.levels, max_batch_bytes, transforms }
     }
 
     /// Largest batch to be written from `position` on, bytes.

@@ -32,7 +32,7 @@ const LOW_WATER: usize = 1024 * 1024;
 
 fn started() -> Partition {
     let mut partition =
-        Partition::new(TopicPartition::new("t", 0), TopicPartition::new("a.t", 0), &WriteSettings::default());
+        Partition::new(TopicPartition::new("t", 0), TopicPartition::new("a.t", 0), None, &WriteSettings::default());
     partition.prepared(0, ProducerId { id: 7, epoch: 0 });
     partition
 }
@@ -307,7 +307,7 @@ fn a_missing_topic_has_some_grace_wherever_it_is_missed() {
         message: None,
     };
     let mut partition =
-        Partition::new(TopicPartition::new("t", 0), TopicPartition::new("a.t", 0), &WriteSettings::default());
+        Partition::new(TopicPartition::new("t", 0), TopicPartition::new("a.t", 0), None, &WriteSettings::default());
     assert_eq!(partition.prepare_refused(&missing, now), Verdict::Refresh);
     assert_eq!(partition.prepare_refused(&missing, now + NEW_GRACE), Verdict::Stop);
 

@@ -1,6 +1,7 @@
 //! The flows that one task runs: they come and go, and what they copy shares connections and requests.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -75,9 +76,9 @@ impl Task {
         let (mut free, left) = std::mem::take(&mut self.left).into_iter().partition(|index| self.is_quiet(*index));
         self.left = left;
         let places = partitions.into_iter().enumerate().map(|(nth, partition)| {
-            let FlowPartition { source, target, start } = partition;
+            let FlowPartition { source, target, start, transforms } = partition;
             let seat = Seat { member: id, nth, start, stay: Stay::Copied };
-            self.seat(&mut free, seat, Partition::new(source, target, &self.write))
+            self.seat(&mut free, seat, Partition::new(source, target, transforms, &self.write))
         });
         let places = places.collect();
         self.left.extend(free);
@@ -160,6 +161,9 @@ impl Task {
     }
 
     fn name_topics(&mut self) {
+        let there = self.partitions.iter().zip(&self.seats).filter(|(_, seat)| seat.stay != Stay::Left);
+        let mut targets = HashSet::new();
+        self.shares_targets = !there.map(|(partition, _)| &partition.target).all(|target| targets.insert(target));
         for side in [Side::Source, Side::Target] {
             let there = self.partitions.iter().zip(&self.seats).filter(|(_, seat)| seat.stay != Stay::Left);
             let mut topics: Vec<String> = there

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wire::{Cluster, ProduceLane, Produced, ResponseError};
+use wire::{Cluster, ProduceBatch, ProduceLane, Produced, ResponseError};
 
 use super::{Done, OVERDUE, Side, Task, members::Stay, queues::Queues};
 use crate::flow::partition::Verdict;
@@ -141,13 +141,20 @@ impl Task {
 
     /// One request: a batch of each partition that waits, as far as there is room.
     fn send_produce(&mut self, way: Way, now: Instant) {
-        let (mut indices, mut batches, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let (mut indices, mut batches, mut bytes) = (Vec::new(), Vec::<ProduceBatch>::new(), 0);
+        let mut others = Vec::new();
         for _ in 0..self.producing.ready.len(way) {
             if bytes >= PRODUCE_BYTES {
                 break;
             }
             let Some(index) = self.producing.ready.pop(way) else { break };
             if self.asking.contains(&index) || !self.may_produce(index, now) {
+                continue;
+            }
+            // A request has one batch of a partition.
+            let target = &self.partitions[index].target;
+            if self.shares_targets && batches.iter().any(|batch| batch.partition == *target) {
+                others.push(index);
                 continue;
             }
             if let Some((base, mut batch)) = self.partitions[index].next_batch(now, self.fresh_after) {
@@ -158,8 +165,8 @@ impl Task {
                 batches.push(batch);
             }
         }
-        for (index, _) in &indices {
-            self.queue_for_produce(*index, now);
+        for index in indices.iter().map(|(index, _)| *index).chain(others) {
+            self.queue_for_produce(index, now);
         }
         if batches.is_empty() {
             return;
