@@ -255,8 +255,6 @@ fn check_overrides(raw: &Properties, worker: &WorkerConfig, errors: &mut Vec<Con
 /// Refuses what would silently not hold.
 fn check_what_is_not_built(raw: &Properties, values: &Values, errors: &mut Vec<ConfigError>) {
     let refused = [
-        ("transforms", !values.list("transforms").is_empty(), "transformations are not built yet"),
-        ("predicates", !values.list("predicates").is_empty(), "predicates are not built yet"),
         (
             "exactly.once.support",
             values.text("exactly.once.support").is_some_and(|support| support.eq_ignore_ascii_case("required")),
@@ -353,6 +351,7 @@ mod tests {
         assert!(config.policy.internal_topic_separator_enabled);
         assert_eq!(config.max_bytes_per_second, None);
         assert_eq!((config.compression, config.poison), (Compression::Keep, PoisonPolicy::Fail));
+        assert!(config.transforms.is_empty());
         assert!(matches!(config.hints.as_slice(), [Hint::Info(text)] if text.contains("this version copies")));
     }
 
@@ -366,7 +365,9 @@ mod tests {
              replication.policy.class=CustomMM2ReplicationPolicy\n\
              replication.policy.separator=\\ \nreplication.policy.internal.topic.separator.enabled=false\n\
              kmirror.max.bytes.per.second= 500000 \nkmirror.compression=configured\n\
-             producer.override.compression.type=zstd\nkmirror.poison.policy=park\n",
+             producer.override.compression.type=zstd\nkmirror.poison.policy=park\n\
+             transforms=a,b\ntransforms.a.type=Filter\ntransforms.b.type=TimestampRouter\n\
+             transforms.b.timestmp.format=HH\n",
         )
         .unwrap();
         assert_eq!((config.tasks_max, config.enabled), (4, false));
@@ -385,6 +386,9 @@ mod tests {
         assert!(!config.policy.internal_topic_separator_enabled);
         assert_eq!(config.max_bytes_per_second, Some(500_000));
         assert_eq!(config.compression, Compression::Configured(Compressor::Zstd { level: 3 }));
+        assert_eq!(config.transforms.len(), 2);
+        let unread = "no effect, no transformation or predicate of that alias reads them: transforms.b.timestmp.format";
+        assert!(config.hints.contains(&Hint::Warn(unread.to_owned())), "{:?}", config.hints);
         assert_eq!(config.poison, PoisonPolicy::Park { topic: "kmirror.poison.A".to_owned() });
         assert_eq!(parse("kmirror.max.bytes.per.second=0").unwrap().max_bytes_per_second, None);
     }
@@ -451,8 +455,8 @@ mod tests {
             ),
             ("kmirror.poison.policy=drop", "kmirror.poison.policy", "String must be one of: fail, park, skip"),
             ("kmirror.poison.topic=a b", "kmirror.poison.topic", "not the name of a topic"),
-            ("transforms=a\ntransforms.a.type=Filter", "transforms", "not built yet"),
-            ("predicates=a\npredicates.a.type=RecordIsTombstone", "predicates", "not built yet"),
+            ("transforms=a", "transforms.a.type", "Missing required configuration \"transforms.a.type\""),
+            ("predicates=a\npredicates.a.type=X", "predicates.a.type", "Class X could not be found. There are: "),
             ("exactly.once.support=required", "exactly.once.support", "not built yet"),
             ("offsets.storage.topic=mine", "offsets.storage.topic", "not built yet"),
             ("errors.tolerance=some", "errors.tolerance", "String must be one of: none, all"),
