@@ -13,6 +13,7 @@ mod source_lost;
 mod stopped;
 mod takeover;
 mod target;
+mod transforms;
 
 use std::{
     collections::HashMap,

@@ -7,7 +7,10 @@ use ::testkit::{
 };
 
 use super::{Copy, connector, records, remote};
-use crate::{kmirror::Kmirror, shared::pair};
+use crate::{
+    kmirror::{DEADLINE, Kmirror},
+    shared::pair,
+};
 
 /// Runs `AclCommand` with an operation each for all topics whose names begin so.
 async fn add_acl(cluster: &Cluster, allow: bool, operation: &str, prefix: &str) -> Result<()> {
@@ -115,7 +118,7 @@ async fn batches_that_are_refused_are_named_with_their_reasons() -> Result<()> {
 
     let worker = Kmirror::on(&pair.target).start().await?;
     worker.put_connector("mirror", &connector(&pair.source, &pair.target, &topic, &[])).await?;
-    let words = ["1 of 2 partitions", &format!("{topic}-0: "), "source offset 10", "MESSAGE_TOO_LARGE"];
+    let words = ["1 of 2 partitions", &format!("{topic}-0: "), "at offset 10", "MESSAGE_TOO_LARGE"];
     worker.wait_task_failed("mirror", 0, &words).await?;
     produce(&pair.source, &topic, 1, &records(1_000, 10), Codec::None).await?;
     worker
@@ -143,6 +146,41 @@ async fn batches_that_are_refused_are_named_with_their_reasons() -> Result<()> {
             }
             let ends: Vec<_> = watermarks(&pair.target, &remote).await?.iter().map(|end| end.high).collect();
             ensure!(ends == [11, 20] && status["tasks"][0]["state"] == "RUNNING", "{ends:?} {status}");
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_record_that_the_target_refuses_stops_its_partition_or_shows_in_the_status() -> Result<()> {
+    let pair = pair().await?;
+    let prefix = unique("refused");
+    let topic = format!("{prefix}-t");
+    // The target's copy takes less, and is there before.
+    create_topic(&pair.source, &topic, 1, 1, &[]).await?;
+    create_topic(&pair.target, &remote(&topic), 1, 1, &[("max.message.bytes", "5000")]).await?;
+    let mut all = records(0, 20);
+    all[7].value = Some(vec![b'x'; 6_000]);
+    produce(&pair.source, &topic, 0, &all, Codec::None).await?;
+    let worker = Kmirror::on(&pair.target).start().await?;
+    worker.put_connector("mirror", &connector(&pair.source, &pair.target, &topic, &[])).await?;
+    let refused = format!("the record of {topic}-0 at offset 7 is refused for {}-0", remote(&topic));
+    worker.wait_task_failed("mirror", 0, &[&refused, "MESSAGE_TOO_LARGE: 60", "the topic takes 5000"]).await?;
+
+    let tolerant = connector(&pair.source, &pair.target, &topic, &[("errors.tolerance", "all")]);
+    worker.put_connector("mirror", &tolerant).await?;
+    worker
+        .until("the others, and the status", DEADLINE, async || {
+            let end = watermarks(&pair.target, &remote(&topic)).await?[0].high;
+            ensure!(end == 19, "{end} records");
+            let status = worker.status("mirror").await?;
+            let task = &status["tasks"][0];
+            let trace = task["trace"].as_str().unwrap_or_default();
+            ensure!(task["state"] == "RUNNING", "{status}");
+            ensure!(
+                trace.contains("the target refused 1 records") && trace.contains("-0: 1, the last at offset 7"),
+                "{status}"
+            );
             Ok(())
         })
         .await
