@@ -23,11 +23,11 @@ pub(crate) struct Brokers {
 }
 
 impl Brokers {
-    /// Starts both and warms them up. `heap_mb` is each broker's.
-    pub(crate) async fn start(heap_mb: u32, choices: &Choices) -> Result<Self> {
+    /// Starts both and warms them up. `heap_mb` is each broker's; what `properties` say wins.
+    pub(crate) async fn start(heap_mb: u32, properties: &[(&str, &str)], choices: &Choices) -> Result<Self> {
         let began = Instant::now();
         let start = |name| {
-            Cluster::builder()
+            let builder = Cluster::builder()
                 .name(name)
                 .jvm(Jvm::full(heap_mb))
                 // Kafka's defaults, where the kit hurries for the sake of tests: with thousands of partitions it costs.
@@ -36,8 +36,8 @@ impl Brokers {
                 .property("num.network.threads", "3")
                 .property("num.io.threads", "8")
                 // Not Kafka's minute: what is deleted takes room until then, which may be memory.
-                .property("log.segment.delete.delay.ms", "1000")
-                .start()
+                .property("log.segment.delete.delay.ms", "1000");
+            properties.iter().fold(builder, |builder, (key, value)| builder.property(key, value)).start()
         };
         let (source, target) = tokio::try_join!(start("source"), start("target"))?;
         let brokers = Self { source, target };

@@ -6,7 +6,10 @@ use testkit::{
     anyhow::{Context, Result},
 };
 
-use crate::workloads::{Connector, Copy};
+use crate::{
+    contents::{ADDED, MARK},
+    workloads::{Connector, Copy, Shape},
+};
 
 /// Who mirrors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -81,13 +84,54 @@ pub(crate) fn connector(
         return Ok((sample(contestant, ends)?, topics));
     }
     let mut config = plain(alias, &copy.topics_pattern(), ends, tasks);
+    if copy.shape == Shape::Transactions && contestant != Contestant::Kmirror {
+        // As installed it copies aborted records too.
+        config.insert("source.consumer.isolation.level".to_owned(), "read_committed".into());
+    }
+    let transforms = match copy.connector {
+        Connector::Routed => routed(),
+        Connector::Transformed => transformed(),
+        Connector::Plain | Connector::Pattern | Connector::Sample => Vec::new(),
+    };
+    config.extend(transforms.into_iter().map(|(key, value)| (key.to_owned(), value.into())));
     if contestant == Contestant::Tuned {
         let many = copy.topics > 1;
         let tuned = tuned(copy.codec.name(), many).into_iter().map(|(key, value)| (key.to_owned(), value));
         config.extend(tuned.map(|(key, value)| (key, value.into())));
         config.extend(tuning.iter().map(|(key, value)| (key.clone(), value.clone().into())));
     }
-    Ok((Value::Object(config), topics.iter().map(|topic| format!("{alias}.{topic}")).collect()))
+    let routed = if copy.connector == Connector::Routed { ROUTED } else { "" };
+    Ok((Value::Object(config), topics.iter().map(|topic| format!("{routed}{alias}.{topic}")).collect()))
+}
+
+/// What [`Connector::Routed`] puts before the names of remote topics.
+const ROUTED: &str = "routed-";
+
+fn routed() -> Vec<(&'static str, String)> {
+    [
+        ("transforms", "route"),
+        ("transforms.route.type", "org.apache.kafka.connect.transforms.RegexRouter"),
+        ("transforms.route.regex", "(.*)"),
+        ("transforms.route.replacement", &format!("{ROUTED}$1")),
+    ]
+    .map(|(key, value)| (key, value.to_owned()))
+    .into()
+}
+
+fn transformed() -> Vec<(&'static str, String)> {
+    [
+        ("transforms", "leave,add"),
+        ("transforms.leave.type", "org.apache.kafka.connect.transforms.Filter"),
+        ("transforms.leave.predicate", "marked"),
+        ("transforms.add.type", "org.apache.kafka.connect.transforms.InsertHeader"),
+        ("transforms.add.header", ADDED.0),
+        ("transforms.add.value.literal", ADDED.1),
+        ("predicates", "marked"),
+        ("predicates.marked.type", "org.apache.kafka.connect.transforms.predicates.HasHeaderKey"),
+        ("predicates.marked.name", MARK),
+    ]
+    .map(|(key, value)| (key, value.to_owned()))
+    .into()
 }
 
 /// The least a connector needs on clusters of one broker.

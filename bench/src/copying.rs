@@ -6,19 +6,21 @@ use serde_json::{Value, json};
 use testkit::{
     EndOffsets,
     anyhow::{Context, Result, ensure},
-    bulk_produce_over, create_topics, delete_topics,
+    bulk_produce_over, create_topic, create_topics, delete_topics,
     process::Usage,
 };
 
 use crate::{
     Choices,
     brokers::files_gone,
+    contents::Contents,
     contestants::{Contestant, Ends, connector},
     machine::Moment,
     progress::{Expected, Stored, stored, watch},
+    shaped,
     stats::median,
     worker::Worker,
-    workloads::Copy,
+    workloads::{Connector, Copy, Shape},
 };
 
 /// Positions, metrics and the like are still to be written when the last record has arrived.
@@ -30,11 +32,15 @@ const IDLE: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone)]
 pub(crate) struct Data {
     pub(crate) topics: Vec<String>,
-    /// Bytes of keys and values, uncompressed.
+    /// How many records are to arrive.
+    pub(crate) records: u64,
+    /// Bytes of their keys and values, uncompressed.
     pub(crate) bytes: u64,
     pub(crate) stored: Stored,
-    /// How many records each partition of each topic has.
+    /// How many records each partition of each remote topic is to have.
     pub(crate) ends: Vec<Vec<i64>>,
+    /// What each remote topic is to hold; of none where the numbers say enough.
+    pub(crate) contents: Vec<Contents>,
 }
 
 /// What one contestant took in one round, or the medians of some rounds.
@@ -67,32 +73,70 @@ pub(crate) struct Taken {
 /// Produces a workload's data.
 pub(crate) async fn produce(copy: &Copy, ends: Ends<'_>) -> Result<Data> {
     let began = Instant::now();
-    let bootstrap = ends.source.bootstrap();
     let topics = copy.topic_names();
-    create_topics(&bootstrap, &topics, copy.partitions).await?;
-    let produced = bulk_produce_over(&bootstrap, &topics, &copy.bulk()).await?;
-    let stored = stored(ends.source, &topics, copy.partitions).await?;
-    ensure!(stored.records == copy.records, "the source has {} of {} records", stored.records, copy.records);
-    let mean = stored.batch_bytes();
+    let data = match copy.shape {
+        Shape::Plain => plain(copy, ends, topics).await?,
+        _ => made(copy, ends, topics).await?,
+    };
+    let mean = data.stored.batch_bytes();
     let full = copy.batch_bytes as f64;
     ensure!(
         !copy.full_batches || (full * 0.75..full * 1.1).contains(&mean),
         "the source's batches have {mean:.0} bytes on average, wanted are {full:.0}"
     );
+    eprintln!(
+        "{}: {} of {} records, {:.2} GB, stored as {:.2} GB in {} batches of {mean:.0} bytes, {} with gaps, made in {:.1} s",
+        copy.name,
+        data.records,
+        data.stored.records,
+        data.bytes as f64 / 1e9,
+        data.stored.bytes as f64 / 1e9,
+        data.stored.batches,
+        data.stored.gapped,
+        began.elapsed().as_secs_f64()
+    );
+    Ok(data)
+}
+
+async fn plain(copy: &Copy, ends: Ends<'_>, topics: Vec<String>) -> Result<Data> {
+    let bootstrap = ends.source.bootstrap();
+    create_topics(&bootstrap, &topics, copy.partitions).await?;
+    let produced = bulk_produce_over(&bootstrap, &topics, &copy.bulk()).await?;
+    let stored = stored(ends.source, &topics, copy.partitions).await?;
+    ensure!(stored.records == copy.records, "the source has {} of {} records", stored.records, copy.records);
     let keys: Vec<_> = topics.iter().flat_map(|topic| (0..copy.partitions).map(|p| (topic.clone(), p))).collect();
     let flat = EndOffsets::new(&bootstrap)?.of(&keys).await?;
     let ends = flat.chunks(usize::try_from(copy.partitions)?).map(<[i64]>::to_vec).collect();
+    let mut contents = Vec::new();
+    if copy.connector == Connector::Routed {
+        for topic in &topics {
+            contents.push(Contents::expected(&bootstrap, topic, copy.shape).await?);
+        }
+    }
     let bytes = produced.key_bytes + produced.value_bytes;
-    eprintln!(
-        "{}: {} records, {:.2} GB, stored as {:.2} GB in {} batches of {mean:.0} bytes, produced in {:.1} s",
-        copy.name,
-        copy.records,
-        bytes as f64 / 1e9,
-        stored.bytes as f64 / 1e9,
-        stored.batches,
-        began.elapsed().as_secs_f64()
-    );
-    Ok(Data { topics, bytes, stored, ends })
+    Ok(Data { topics, records: stored.records, bytes, stored, ends, contents })
+}
+
+/// What is to arrive is read from the source, and has as many records as were meant to be there.
+async fn made(copy: &Copy, ends: Ends<'_>, topics: Vec<String>) -> Result<Data> {
+    let (mut arriving, mut contents) = (Vec::new(), Vec::new());
+    for topic in &topics {
+        let wanted = shaped::make(copy, ends.source, topic).await?;
+        let found = Contents::expected(&ends.source.bootstrap(), topic, copy.shape).await?;
+        let records = found.records();
+        ensure!(records == wanted, "{topic} has {records:?} records, {wanted:?} were meant to be there");
+        arriving.push(records.into_iter().map(i64::try_from).collect::<Result<Vec<_>, _>>()?);
+        contents.push(found);
+    }
+    let stored = stored(ends.source, &topics, copy.partitions).await?;
+    Ok(Data {
+        topics,
+        records: contents.iter().flat_map(Contents::records).sum(),
+        bytes: contents.iter().map(|contents| contents.bytes).sum(),
+        stored,
+        ends: arriving,
+        contents,
+    })
 }
 
 /// One contestant's copy, from starting the program to stopping it. The copy is removed.
@@ -108,6 +152,12 @@ pub(crate) async fn run(
     let alias = format!("{}{round}", contestant.word());
     let (config, remote) = connector(contestant, copy, &alias, ends, choices.tasks, &choices.tuning)?;
     files_gone(ends).await?;
+    if copy.connector == Connector::Routed {
+        // A Connect worker makes topics only where a mirror would not have put the records.
+        for topic in &remote {
+            create_topic(&target, topic, copy.partitions, 1, &[]).await?;
+        }
+    }
     let watcher = EndOffsets::new(&target)?;
     let worker = Worker::start(contestant, &choices.kmirror, &target).await?;
     let (before, machine) = (worker.usage()?, Moment::now(worker.pid, ends)?);
@@ -118,7 +168,7 @@ pub(crate) async fn run(
     let after = worker.usage()?;
     let others = machine.others_until(&Moment::now(worker.pid, ends)?);
     let stored = stored(ends.target, &remote, copy.partitions).await?;
-    ensure!(stored.records == copy.records, "the target has {} of {} records", stored.records, copy.records);
+    ensure!(stored.records == data.records, "the target has {} of {} records", stored.records, data.records);
     let mut taken = Taken {
         copying: arrived.last.duration_since(handed_in).as_secs_f64(),
         first: arrived.first.duration_since(handed_in).as_secs_f64(),
@@ -137,8 +187,11 @@ pub(crate) async fn run(
         (taken.idle_rss, taken.idle_core) = (Some(rss), Some(core));
     }
     worker.stop().await?;
+    for (topic, wanted) in remote.iter().zip(&data.contents) {
+        Contents::found(&target, topic).await?.ensure_equal(wanted).with_context(|| topic.clone())?;
+    }
     if !copy.keep {
-        delete_topics(&target, &remote).await?;
+        remove(data, &target).await?;
     }
     eprintln!(
         "{} round {round}, {}: {:.2} s, {:.1} CPU-s, {:.0} MB; others used {others:.2} cores",
@@ -149,6 +202,13 @@ pub(crate) async fn run(
         taken.peak_rss / 1e6
     );
     Ok(taken)
+}
+
+/// Removes all copies of the data, also those that nobody has finished.
+pub(crate) async fn remove(data: &Data, target: &str) -> Result<()> {
+    let mut all: Vec<_> = EndOffsets::new(target)?.led_partitions().await?.into_keys().collect();
+    all.retain(|topic| data.topics.iter().any(|of| topic.ends_with(of)));
+    delete_topics(target, &all).await
 }
 
 async fn idle(worker: &Worker) -> Result<(f64, f64)> {

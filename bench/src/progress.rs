@@ -115,6 +115,9 @@ pub(crate) struct Stored {
     /// Bytes of all segments: batches as they are stored.
     pub(crate) bytes: u64,
     pub(crate) batches: u64,
+    /// Batches that lack some of the offsets they span.
+    pub(crate) gapped: u64,
+    /// Without the markers that end transactions.
     pub(crate) records: u64,
 }
 
@@ -144,6 +147,7 @@ pub(crate) async fn stored(cluster: &Cluster, topics: &[String], partitions: i32
                         segment(&mut std::fs::File::open(&path)?).with_context(|| path.display().to_string())?;
                     sum.bytes += segment.bytes;
                     sum.batches += segment.batches;
+                    sum.gapped += segment.gapped;
                     sum.records += segment.records;
                 }
             }
@@ -153,23 +157,27 @@ pub(crate) async fn stored(cluster: &Cluster, topics: &[String], partitions: i32
     .await?
 }
 
-/// Goes from header to header: where each batch has its length and its count is in KIP-98.
+/// Goes from header to header: where each batch has its length, attributes, last offset delta and count is in KIP-98.
 fn segment(file: &mut (impl std::io::Read + std::io::Seek)) -> Result<Stored> {
     use std::io::SeekFrom;
 
     const HEADER: usize = 61;
+    const CONTROL: u8 = 0x20;
     let size = file.seek(SeekFrom::End(0))?;
     let mut stored = Stored::default();
     while stored.bytes < size {
         file.seek(SeekFrom::Start(stored.bytes))?;
         let mut header = [0_u8; HEADER];
         file.read_exact(&mut header).with_context(|| format!("a header at byte {} of {size}", stored.bytes))?;
-        let [length, count] = [&header[8..12], &header[57..61]]
+        let [length, delta, count] = [&header[8..12], &header[23..27], &header[57..61]]
             .map(|bytes| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)));
         ensure!(header[16] == 2, "magic {} at byte {}", header[16], stored.bytes);
         stored.bytes += 12 + length;
         stored.batches += 1;
-        stored.records += count;
+        if header[22] & CONTROL == 0 {
+            stored.records += count;
+            stored.gapped += u64::from(delta + 1 != count);
+        }
     }
     ensure!(stored.bytes == size, "the last batch ends at byte {} of {size}", stored.bytes);
     Ok(stored)
@@ -183,15 +191,19 @@ mod tests {
         let mut bytes = vec![0; 12 + length as usize];
         bytes[8..12].copy_from_slice(&length.to_be_bytes());
         bytes[16] = 2;
+        bytes[23..27].copy_from_slice(&count.saturating_sub(1).to_be_bytes());
         bytes[57..61].copy_from_slice(&count.to_be_bytes());
         bytes
     }
 
     #[test]
     fn batches_and_records_of_a_segment_are_counted() {
-        let bytes = [batch(49, 1), batch(1_000, 7), batch(70_000, 300)].concat();
+        let (mut marker, mut gapped) = (batch(49, 1), batch(500, 5));
+        marker[22] = 0x30;
+        gapped[26] = 9;
+        let bytes = [batch(49, 1), batch(1_000, 7), marker, gapped, batch(70_000, 300)].concat();
         let found = segment(&mut std::io::Cursor::new(&bytes)).unwrap();
-        assert_eq!(found, Stored { bytes: bytes.len() as u64, batches: 3, records: 308 });
+        assert_eq!(found, Stored { bytes: bytes.len() as u64, batches: 5, gapped: 1, records: 313 });
         assert!(segment(&mut std::io::Cursor::new(&bytes[..bytes.len() - 1])).is_err());
     }
 }

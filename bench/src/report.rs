@@ -13,6 +13,8 @@ use crate::{
 
 /// More than this many cores used by others spoils the times.
 const NOISE: f64 = 0.15;
+/// The kernel counts CPU time in hundredths of a second.
+const TICK: f64 = 0.01;
 
 /// What one workload gave.
 #[derive(Debug, Default)]
@@ -26,7 +28,7 @@ pub(crate) struct Section {
     pub(crate) json: Value,
 }
 
-/// A copy's section; `rounds` has every contestant's rounds.
+/// A copy's section; `rounds` has every contestant's rounds, but none of one that failed.
 pub(crate) fn copy(copy: &Copy, data: &Data, rounds: &[(Contestant, Vec<Taken>)]) -> Section {
     let medians: Vec<_> = rounds.iter().map(|(who, rounds)| (*who, Taken::medians(rounds))).collect();
     let gigabytes = data.bytes as f64 / 1e9;
@@ -36,19 +38,20 @@ pub(crate) fn copy(copy: &Copy, data: &Data, rounds: &[(Contestant, Vec<Taken>)]
          {} partitions; medians of {} rounds\n\n",
         copy.name,
         copy.title,
-        copy.records,
+        data.records,
         data.stored.batch_bytes() / 1e3,
         copy.topics as i32 * copy.partitions,
         rounds.iter().map(|(_, rounds)| rounds.len()).max().unwrap_or_default(),
     );
-    table += "| | records/s | MB/s | CPU-s per GB | CPU-s per wire GB | peak RSS, MB | exec to REST, s | exec to first \
-              record, s | connector to first record, s | to all topics made, s | target's bytes / source's |\n|---|---|---|---|---|---|---|---|---|---|---|\n";
+    table += "| | records/s | records per CPU-s | MB/s | CPU-s per GB | CPU-s per wire GB | peak RSS, MB | exec to REST, s | exec to first \
+              record, s | connector to first record, s | to all topics made, s | target's bytes / source's |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n";
     for (who, taken) in &medians {
         let _ = writeln!(
             table,
-            "| {} | {:.0} | {:.0} | {:.2} | {:.2} | {:.0} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} |",
+            "| {} | {:.0} | {:.0} | {:.0} | {:.2} | {:.2} | {:.0} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} |",
             who.title(),
-            copy.records as f64 / taken.copying,
+            data.records as f64 / taken.copying,
+            data.records as f64 / taken.cpu.max(TICK),
             data.bytes as f64 / 1e6 / taken.copying,
             taken.cpu / gigabytes,
             taken.cpu / wire,
@@ -67,9 +70,10 @@ pub(crate) fn copy(copy: &Copy, data: &Data, rounds: &[(Contestant, Vec<Taken>)]
         for (who, theirs) in &theirs {
             let _ = writeln!(
                 table,
-                "| kmirror against {} | {:.1}× | | 1/{:.0} | | 1/{:.0} | 1/{:.0} | 1/{:.0} | 1/{:.0} | 1/{:.1} | |",
+                "| kmirror against {} | {:.1}× | {:.1}× | | 1/{:.0} | | 1/{:.0} | 1/{:.0} | 1/{:.0} | 1/{:.0} | 1/{:.1} | |",
                 who.title(),
                 speed(&ours, theirs),
+                cpu(&ours, theirs),
                 cpu(&ours, theirs),
                 theirs.peak_rss / ours.peak_rss,
                 theirs.to_rest / ours.to_rest,
@@ -100,7 +104,9 @@ pub(crate) fn copy(copy: &Copy, data: &Data, rounds: &[(Contestant, Vec<Taken>)]
         rounds.iter().map(|(who, rounds)| (who.word().to_owned(), value(rounds))).collect::<Map<_, _>>()
     };
     let json = json!({
-        "records": copy.records,
+        "records": data.records,
+        "source_records": data.stored.records,
+        "batches_with_gaps": data.stored.gapped,
         "bytes": data.bytes,
         "wire_bytes": data.stored.bytes,
         "batches": data.stored.batches,
@@ -131,7 +137,7 @@ fn overview(copy: &Copy, data: &Data, medians: &[(Contestant, Taken)]) -> String
     format!(
         "| {} | {} | {} | {} | {} | {} |\n",
         copy.title,
-        cells(&|taken| format!("{:.0}", copy.records as f64 / taken.copying)),
+        cells(&|taken| format!("{:.0}", data.records as f64 / taken.copying)),
         both.map_or_else(|| "–".to_owned(), |(ours, theirs)| format!("{:.1}×", speed(ours, theirs))),
         cells(&|taken| format!("{:.2}", taken.cpu / (data.bytes as f64 / 1e9))),
         both.map_or_else(|| "–".to_owned(), |(ours, theirs)| format!("{:.0}", cpu(ours, theirs))),
@@ -144,8 +150,7 @@ fn speed(ours: &Taken, theirs: &Taken) -> f64 {
 }
 
 fn cpu(ours: &Taken, theirs: &Taken) -> f64 {
-    // The kernel counts in hundredths of a second.
-    theirs.cpu / ours.cpu.max(0.01)
+    theirs.cpu / ours.cpu.max(TICK)
 }
 
 fn copy_verdicts(copy: &Copy, data: &Data, ours: &Taken, tuned: Option<&Taken>) -> Vec<String> {
@@ -160,6 +165,15 @@ fn copy_verdicts(copy: &Copy, data: &Data, ours: &Taken, tuned: Option<&Taken>) 
     if let (Some(wanted), Some(tuned)) = (copy.goals.cpu, tuned) {
         let found = cpu(ours, tuned);
         judge("CPU-s per GB against it", found >= wanted, format!("1/{found:.0}"), format!("≤ 1/{wanted}"));
+    }
+    if let (Some(wanted), Some(tuned)) = (copy.goals.per_cpu, tuned) {
+        let found = cpu(ours, tuned);
+        judge(
+            "records per CPU-s against tuned MirrorMaker 2",
+            found >= wanted,
+            format!("{found:.1}×"),
+            format!("≥ {wanted}×"),
+        );
     }
     if let Some(wanted) = copy.goals.cpu_per_gb {
         let found = ours.cpu / (data.bytes as f64 / 1e9);
@@ -228,6 +242,11 @@ mod tests {
     use super::*;
     use crate::{progress::Stored, workloads};
 
+    fn nothing() -> Data {
+        let (topics, ends, contents) = (Vec::new(), Vec::new(), Vec::new());
+        Data { topics, records: 1, bytes: 1, stored: Stored::default(), ends, contents }
+    }
+
     fn taken(copying: f64, cpu: f64) -> Taken {
         Taken { copying, cpu, peak_rss: 50e6, target_bytes: 1e9, ..Taken::default() }
     }
@@ -238,8 +257,10 @@ mod tests {
         let data = Data {
             topics: copy_of.topic_names(),
             bytes: 1_500_000_000,
-            stored: Stored { bytes: 1_000_000_000, batches: 10_000, records: copy_of.records },
+            records: copy_of.records,
+            stored: Stored { bytes: 1_000_000_000, batches: 10_000, gapped: 0, records: copy_of.records },
             ends: Vec::new(),
+            contents: Vec::new(),
         };
         let rounds = [
             (Contestant::Kmirror, vec![taken(100.0, 0.6), taken(2.0, 0.6), taken(1.0, 0.6)]),
@@ -247,7 +268,7 @@ mod tests {
         ];
         let section = copy(&copy_of, &data, &rounds);
         assert!(
-            section.table.contains("| kmirror against MirrorMaker 2, tuned | 5.0× | | 1/30 |"),
+            section.table.contains("| kmirror against MirrorMaker 2, tuned | 5.0× | 30.0× | | 1/30 |"),
             "{}",
             section.table
         );
@@ -257,9 +278,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_opened_is_judged_by_cpu_and_memory() {
+        let opened = workloads::opened();
+        let rounds = |ours| [(Contestant::Kmirror, vec![taken(9.0, ours)]), (Contestant::Tuned, vec![taken(1.0, 9.0)])];
+        for (ours, met) in [(3.0, "met    "), (3.1, "NOT MET")] {
+            let section = copy(&opened[0], &nothing(), &rounds(ours));
+            assert!(section.verdicts[0].starts_with(met) && section.verdicts.len() == 2, "{:#?}", section.verdicts);
+        }
+        let zstd = opened.iter().find(|copy| copy.name == "compacted-zstd").unwrap();
+        assert_eq!(copy(zstd, &nothing(), &rounds(9.0)).verdicts.len(), 1);
+    }
+
+    #[test]
     fn nothing_is_judged_beside_nobody() {
         let copy_of = workloads::copies().remove(0);
-        let data = Data { topics: Vec::new(), bytes: 1, stored: Stored::default(), ends: Vec::new() };
+        let data = nothing();
         let section = copy(&copy_of, &data, &[(Contestant::Tuned, vec![taken(1.0, 1.0)])]);
         assert!(section.verdicts.is_empty() && !section.table.contains("against"), "{}", section.table);
     }

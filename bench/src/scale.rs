@@ -11,7 +11,7 @@ use crate::{
     contestants::Contestant,
     copying::{self, Taken},
     report::{Section, verdict},
-    workloads::{Connector, Copy, Goals},
+    workloads::{Connector, Copy, Goals, Shape},
 };
 
 /// Names and partitions; ten partitions a topic.
@@ -35,7 +35,7 @@ pub(crate) async fn run(choices: &Choices, quick: bool) -> Result<Section> {
     for (name, partitions) in STEPS.into_iter().take(if quick { STEPS.len() - 1 } else { STEPS.len() }) {
         let copy = copy(name, partitions);
         // New ones for each step: deleting thousands of partitions goes on for long after it was asked for.
-        let brokers = Brokers::start(HEAP_MB, choices).await?;
+        let brokers = Brokers::start(HEAP_MB, &[], choices).await?;
         let data = copying::produce(&copy, brokers.ends()).await?;
         let run = copying::run(Contestant::Kmirror, 1, &copy, &data, brokers.ends(), choices).await;
         match run {
@@ -67,6 +67,7 @@ fn copy(name: &'static str, partitions: usize) -> Copy {
         codec: Codec::Lz4,
         batch_bytes: 256 * 1024,
         full_batches: false,
+        shape: Shape::Plain,
         connector: Connector::Pattern,
         idle: true,
         keep: true,

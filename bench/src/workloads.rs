@@ -21,12 +21,27 @@ pub(crate) struct Copy {
     pub(crate) batch_bytes: usize,
     /// Whether batches have to be nearly that large on the source: their size is what the workload is about.
     pub(crate) full_batches: bool,
+    pub(crate) shape: Shape,
     pub(crate) connector: Connector,
     /// Whether the program is watched for a while when all is copied.
     pub(crate) idle: bool,
     /// Whether the copy stays on the target: its brokers are stopped soon.
     pub(crate) keep: bool,
     pub(crate) goals: Goals,
+}
+
+/// What the source holds beside records that pass in their batches as they are. All but plain data is read back and
+/// compared, record by record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Nothing.
+    Plain,
+    /// Transactions, of which some were aborted.
+    Transactions,
+    /// What the broker's cleaner has left: batches with gaps.
+    Compacted,
+    /// Records with a header that others do not have.
+    Marked,
 }
 
 /// Whose connector configuration is used.
@@ -38,6 +53,10 @@ pub(crate) enum Connector {
     Pattern,
     /// AWS's migration sample as it stands.
     Sample,
+    /// As Plain, with a transform that changes the topic only.
+    Routed,
+    /// As Plain, with transforms of records: a header for all, and those of [`Shape::Marked`] left out.
+    Transformed,
 }
 
 /// What is asked of kmirror, each beside tuned MirrorMaker 2 unless said otherwise. None: nothing is.
@@ -47,6 +66,8 @@ pub(crate) struct Goals {
     pub(crate) speed: Option<f64>,
     /// At most one of this many parts of its CPU time.
     pub(crate) cpu: Option<f64>,
+    /// At least this many times its records per CPU-second.
+    pub(crate) per_cpu: Option<f64>,
     /// Core-seconds per GB of keys and values, in itself.
     pub(crate) cpu_per_gb: Option<f64>,
     /// Peak resident memory in MB, in itself.
@@ -73,7 +94,7 @@ pub(crate) struct Steady {
 const RSS_MB: f64 = 96.0;
 
 fn goals(speed: f64, cpu: f64) -> Goals {
-    Goals { speed: Some(speed), cpu: Some(cpu), cpu_per_gb: None, rss_mb: Some(RSS_MB), same_bytes: true }
+    Goals { speed: Some(speed), cpu: Some(cpu), rss_mb: Some(RSS_MB), same_bytes: true, ..Goals::default() }
 }
 
 /// JSON of 500 bytes in large batches: what most of the others differ from.
@@ -88,6 +109,7 @@ fn json(name: &'static str, title: &'static str, records: u64, codec: Codec) -> 
         codec,
         batch_bytes: 256 * 1024,
         full_batches: false,
+        shape: Shape::Plain,
         connector: Connector::Plain,
         idle: false,
         keep: false,
@@ -95,7 +117,7 @@ fn json(name: &'static str, title: &'static str, records: u64, codec: Codec) -> 
     }
 }
 
-/// All copies, in the order they are run.
+/// Copies of batches that mostly pass as they are, in the order they are run.
 pub(crate) fn copies() -> Vec<Copy> {
     vec![
         Copy {
@@ -134,6 +156,49 @@ pub(crate) fn copies() -> Vec<Copy> {
             connector: Connector::Sample,
             goals: Goals { rss_mb: Some(RSS_MB), same_bytes: true, ..Goals::default() },
             ..json("aws-sample", "AWS's sample as it stands (gzip), 500 B JSON in LZ4", 1_000_000, Codec::Lz4)
+        },
+    ]
+}
+
+/// Copies whose batches are not what arrives: some left out, or opened and written anew, or sent elsewhere.
+pub(crate) fn opened() -> Vec<Copy> {
+    let opened = Goals { per_cpu: Some(3.0), rss_mb: Some(RSS_MB), ..Goals::default() };
+    // What these cost is mostly the codec, which has an aim of its own: `cargo bench -p wire --bench records`.
+    let codec_bound = Goals { per_cpu: None, ..opened };
+    let committed = |name, title, codec| Copy {
+        value_bytes: 1_000,
+        shape: Shape::Transactions,
+        goals: opened,
+        ..json(name, title, 1_500_000, codec)
+    };
+    let compacted = |name, title, records, codec, goals| Copy {
+        shape: Shape::Compacted,
+        goals,
+        ..json(name, title, records, codec)
+    };
+    vec![
+        committed(
+            "committed-none",
+            "1 kB records of transactions, a quarter of them aborted, uncompressed",
+            Codec::None,
+        ),
+        committed("committed-lz4", "1 kB records of transactions, a quarter of them aborted, LZ4", Codec::Lz4),
+        compacted("compacted-none", "500 B JSON, compacted to half, uncompressed", 2_500_000, Codec::None, opened),
+        compacted("compacted-lz4", "500 B JSON, compacted to half, LZ4", 2_500_000, Codec::Lz4, opened),
+        compacted("compacted-snappy", "500 B JSON, compacted to half, snappy", 2_500_000, Codec::Snappy, opened),
+        compacted("compacted-zstd", "500 B JSON, compacted to half, zstd", 2_000_000, Codec::Zstd, codec_bound),
+        compacted("compacted-gzip", "500 B JSON, compacted to half, gzip", 1_300_000, Codec::Gzip, codec_bound),
+        Copy {
+            value_bytes: 1_000,
+            connector: Connector::Routed,
+            goals: Goals { same_bytes: true, ..opened },
+            ..json("routed-1kb", "1 kB records, uncompressed, to another topic by RegexRouter", 1_200_000, Codec::None)
+        },
+        Copy {
+            shape: Shape::Marked,
+            connector: Connector::Transformed,
+            goals: opened,
+            ..json("transformed-lz4", "500 B JSON, LZ4, InsertHeader and a Filter for a tenth", 1_500_000, Codec::Lz4)
         },
     ]
 }
@@ -182,10 +247,9 @@ impl Copy {
         }
     }
 
-    /// The same with fewer records.
-    pub(crate) fn quick(mut self) -> Self {
+    /// Leaves fewer records.
+    pub(crate) fn quicken(&mut self) {
         // Each partition of many is to have some.
         self.records /= if self.topics > 1 { 2 } else { 8 };
-        self
     }
 }
