@@ -142,7 +142,8 @@ pub(crate) fn copies() -> Vec<Copy> {
             value_bytes: 100,
             batch_bytes: 1024,
             full_batches: true,
-            goals: goals(3.0, 15.0),
+            // They are joined.
+            goals: Goals { same_bytes: false, ..goals(3.0, 15.0) },
             ..json("small-1kb", "100 B records, producer batches of 1 kB", 3_000_000, Codec::None)
         },
         Copy {

@@ -78,7 +78,28 @@ fn copied_configs(entries: &[ConfigEntry], rules: &TopicRules) -> Vec<(String, S
         })
         .filter(|entry| !rules.config_exclude.matches(&entry.name))
         .filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?)))
+        .chain(time_limits(entries).filter(|(name, _)| !rules.config_exclude.matches(name)))
+        // What is said twice is said with one value; of the first of them nothing is lost.
+        .collect::<BTreeMap<_, _>>()
+        .into_iter()
         .collect()
+}
+
+/// How far times of records may lie from the broker's clock (KIP-937).
+const TIME_LIMITS: [&str; 2] = ["message.timestamp.before.max.ms", "message.timestamp.after.max.ms"];
+
+/// The limits that hold on the source, wherever they come from. Brokers differ in their defaults: since 4.0 a time of more than an hour ahead
+/// is refused (KIP-1030), and what the source has taken the target should take. Before 4.0 `message.timestamp.difference.max.ms` holds where
+/// the newer ones don't limit (`LogConfig`), and is all there is before 3.6.
+fn time_limits(entries: &[ConfigEntry]) -> impl Iterator<Item = (String, String)> {
+    let unlimited = i64::MAX.to_string();
+    let value = |name: &str| entries.iter().find(|entry| entry.name == name).and_then(|entry| entry.value.clone());
+    let older = value("message.timestamp.difference.max.ms");
+    let limit = move |name: &'static str| {
+        let limit = value(name).filter(|limit| *limit != unlimited || older.is_none()).or_else(|| older.clone());
+        limit.map(|limit| (name.to_owned(), limit))
+    };
+    TIME_LIMITS.into_iter().filter_map(limit)
 }
 
 /// The setting a broker's refusal is about. Brokers name it in a sentence: `Invalid value 0 for configuration
@@ -192,13 +213,19 @@ async fn create(
                 }
                 Err(error) => match retry_after_refusal(asked, &error) {
                     Some((next, dropped)) => {
-                        let dropped: Vec<String> = dropped.iter().map(|(k, v)| format!("{k}={v}")).collect();
-                        warn!(
-                            topic = topic.source,
-                            remote = name,
-                            "the target refuses topic settings, trying without {}: {error}",
-                            dropped.join(", ")
-                        );
+                        // Nobody has set these, and a target that does not know them does not limit.
+                        let unknown = error.to_string().contains("Unknown topic config");
+                        let is_told = |name: &str| !(unknown && TIME_LIMITS.contains(&name));
+                        let told = dropped.iter().filter(|(name, _)| is_told(name));
+                        let told: Vec<String> = told.map(|(name, value)| format!("{name}={value}")).collect();
+                        if !told.is_empty() {
+                            warn!(
+                                topic = topic.source,
+                                remote = name,
+                                "the target refuses topic settings, trying without {}: {error}",
+                                told.join(", ")
+                            );
+                        }
                         again.push(next);
                     }
                     None => {
@@ -358,12 +385,41 @@ mod tests {
         assert_eq!(names(&copied), ["cleanup.policy", "retention.ms"]);
         assert_eq!(copied[0].1, "compact");
         let with_defaults = copied_configs(&entries, &rules("use.defaults.from=source"));
-        assert_eq!(names(&with_defaults), ["cleanup.policy", "retention.ms", "max.message.bytes"]);
+        assert_eq!(names(&with_defaults), ["cleanup.policy", "max.message.bytes", "retention.ms"]);
         let own_exclude = copied_configs(&entries, &rules("config.properties.exclude=retention\\\\..*"));
         assert_eq!(
             names(&own_exclude),
-            ["cleanup.policy", "min.insync.replicas", "leader.replication.throttled.replicas"]
+            ["cleanup.policy", "leader.replication.throttled.replicas", "min.insync.replicas"]
         );
+    }
+
+    #[test]
+    fn the_source_s_limits_of_time_hold_on_the_target() {
+        const MAX: &str = "9223372036854775807";
+        let [before, after] = TIME_LIMITS;
+        let difference = "message.timestamp.difference.max.ms";
+        for (entries, expected) in [
+            // 4.x, by default and set.
+            (vec![(before, MAX), (after, "3600000")], vec![MAX, "3600000"]),
+            (vec![(before, "5"), (after, MAX)], vec!["5", MAX]),
+            // 3.6 to 3.9: the older one holds where the newer do not limit.
+            (vec![(difference, MAX), (before, MAX), (after, MAX)], vec![MAX, MAX]),
+            (vec![(difference, "7"), (before, MAX), (after, "9")], vec!["7", "9"]),
+            // Before.
+            (vec![(difference, "7")], vec!["7", "7"]),
+            (vec![], vec![]),
+        ] {
+            let entries: Vec<ConfigEntry> =
+                entries.into_iter().map(|(name, value)| entry(name, value, ConfigSource::Default)).collect();
+            let copied = copied_configs(&entries, &rules(""));
+            let mut limits: Vec<&str> = Vec::new();
+            limits.extend(
+                TIME_LIMITS.iter().filter_map(|name| copied.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())),
+            );
+            assert_eq!((limits, copied.len()), (expected.clone(), expected.len()), "{entries:?}");
+        }
+        let excluded = rules("config.properties.exclude=message.*");
+        assert!(copied_configs(&[entry(after, "1", ConfigSource::Topic)], &excluded).is_empty());
     }
 
     #[test]
