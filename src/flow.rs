@@ -26,7 +26,10 @@ use tokio::{
 };
 use wire::{Cluster, Codec, Levels, TopicPartition};
 
-use self::task::{Joining, Order, Task};
+use self::{
+    plan::PlanCounts,
+    task::{Joining, Order, Task},
+};
 use crate::transforms::RecordTransforms;
 
 pub use error::Stopped;
@@ -153,6 +156,8 @@ pub enum PoisonPolicy {
 pub struct FlowStatus {
     /// Partitions, by their source names, that stopped and why. The others go on.
     pub stopped: BTreeMap<TopicPartition, String>,
+    /// Partitions, by their source names, of which transactions that stay open hold records back, and from which source offset on.
+    pub held_back: BTreeMap<TopicPartition, i64>,
     /// Partitions, by their source names, of which records could not be written.
     pub poison: BTreeMap<TopicPartition, PoisonCount>,
 }
@@ -195,6 +200,7 @@ impl Engine {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let partitions: Vec<TopicPartition> = spec.partitions.iter().map(|p| p.source.clone()).collect();
         let acknowledged: Arc<[AtomicI64]> = partitions.iter().map(|_| AtomicI64::new(NOTHING_ACKNOWLEDGED)).collect();
+        let counts = Arc::new(PlanCounts::default());
         let (status_sender, status) = watch::channel(FlowStatus::default());
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let orders = self.orders_to_a_task(&spec);
@@ -203,11 +209,12 @@ impl Engine {
             name: spec.name,
             partitions: spec.partitions,
             acknowledged: Arc::clone(&acknowledged),
+            counts: Arc::clone(&counts),
             status: status_sender,
         };
         // A task ends only when nobody can send to it any more.
         let _ = orders.send(Order::Join(Box::new(joining)));
-        Flow { id, partitions, acknowledged, status, orders }
+        Flow { id, partitions, acknowledged, counts, status, orders }
     }
 
     fn orders_to_a_task(&self, spec: &FlowSpec) -> Orders {
@@ -229,6 +236,7 @@ pub struct Flow {
     id: u64,
     partitions: Vec<TopicPartition>,
     acknowledged: Arc<[AtomicI64]>,
+    counts: Arc<PlanCounts>,
     status: watch::Receiver<FlowStatus>,
     orders: Orders,
 }
@@ -242,6 +250,12 @@ impl Flow {
         let offsets = self.acknowledged.iter().map(|offset| offset.load(Ordering::Acquire));
         let known = self.partitions.iter().zip(offsets).filter(|(_, offset)| *offset != NOTHING_ACKNOWLEDGED);
         known.map(|(partition, offset)| (partition.clone(), offset)).collect()
+    }
+
+    /// Batches so far by what became of them and why, such as `pass` and `reencode: compaction gap`. One fetched again counts again.
+    #[must_use]
+    pub fn batches(&self) -> BTreeMap<&'static str, u64> {
+        self.counts.by_reason()
     }
 
     /// What has stopped, and its changes.

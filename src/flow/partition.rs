@@ -5,6 +5,7 @@ mod answer;
 mod attempts;
 mod outbound;
 mod refused;
+mod transaction;
 
 use std::{sync::Arc, time::Instant};
 
@@ -12,8 +13,8 @@ use bytes::Bytes;
 use wire::{ProduceBatch, Produced, ProducerId, Recovery, ResponseError, TopicPartition};
 
 pub(crate) use self::attempts::Verdict;
-use self::{answer::Answer, attempts::Attempts, outbound::Outbound, refused::Refusals};
-use super::{PoisonCount, PoisonPolicy, WriteSettings, error::Stopped, recode::Poison};
+use self::{answer::Answer, attempts::Attempts, outbound::Outbound, refused::Refusals, transaction::OpenTransaction};
+use super::{PoisonCount, PoisonPolicy, WriteSettings, error::Stopped, plan::PlanCounts, recode::Poison};
 use crate::transforms::RecordTransforms;
 
 /// Acknowledgements in a row after which a partition that was slow shares its requests with the others again.
@@ -35,6 +36,9 @@ pub(crate) struct Partition {
     told: i64,
     refusals: Refusals,
     poison_policy: PoisonPolicy,
+    /// A transaction at the source that holds back what comes next.
+    transaction: OpenTransaction,
+    counts: Arc<PlanCounts>,
     /// What could not be written.
     poison: PoisonCount,
     outbound: Outbound,
@@ -61,6 +65,7 @@ impl Partition {
         target: TopicPartition,
         transforms: Option<Arc<RecordTransforms>>,
         write: &WriteSettings,
+        counts: Arc<PlanCounts>,
     ) -> Self {
         Self {
             source,
@@ -73,6 +78,8 @@ impl Partition {
             told: 0,
             refusals: Refusals::new(write, transforms),
             poison_policy: write.poison.clone(),
+            transaction: OpenTransaction::default(),
+            counts,
             poison: PoisonCount::default(),
             outbound: Outbound::default(),
             answer: None,
@@ -128,7 +135,8 @@ impl Partition {
     /// When it has to be looked at again without any event: a backoff is over, or a follower has been read from for long enough.
     pub(crate) fn wakes_at(&self, now: Instant) -> Option<Instant> {
         let follower = self.follower.map(|(_, until)| until).filter(|until| *until > now);
-        let waits = [self.fetches.waits_until(now), self.produces.waits_until(now), follower];
+        let waits =
+            [self.fetches.waits_until(now), self.produces.waits_until(now), follower, self.transaction.told_at()];
         waits.into_iter().flatten().min().filter(|_| self.stopped.is_none())
     }
 
@@ -213,6 +221,11 @@ impl Partition {
     fn told(&mut self, next: i64) {
         self.told = next;
         self.refusals.forget_before(next);
+    }
+
+    /// The source offset from which on open transactions hold records back for long, where that is news: none when they no longer do.
+    pub(crate) fn held_back_news(&mut self, now: Instant) -> Option<Option<i64>> {
+        self.transaction.news(now)
     }
 
     /// Records that could not be written, if there are any.

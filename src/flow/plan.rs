@@ -1,6 +1,9 @@
 //! What is to be done with a batch, decided by its header alone.
 
-use std::collections::HashSet;
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use wire::{AbortedTransaction, BatchHeader, Codec, TimestampType};
 
@@ -75,6 +78,61 @@ pub(crate) enum Drop {
     /// Compaction removed all its records and kept the header for its producer's state.
     #[error("has no records left after compaction")]
     Emptied,
+}
+
+impl Plan {
+    /// What becomes of batches and why, in the order of [`Plan::index`].
+    pub(crate) const REASONS: [&str; 14] = [
+        "pass",
+        "drop: control",
+        "drop: aborted",
+        "drop: emptied",
+        "reencode: magic",
+        "reencode: compaction gap",
+        "reencode: starts before",
+        "reencode: LogAppendTime",
+        "reencode: delete horizon",
+        "reencode: too large",
+        "reencode: refused",
+        "reencode: codec",
+        "reencode: small",
+        "reencode: transformed",
+    ];
+
+    fn index(self) -> usize {
+        match self {
+            Self::Pass => 0,
+            Self::Drop(Drop::Control) => 1,
+            Self::Drop(Drop::Aborted) => 2,
+            Self::Drop(Drop::Emptied) => 3,
+            Self::Reencode(Reencode::Magic(_)) => 4,
+            Self::Reencode(Reencode::CompactionGap { .. }) => 5,
+            Self::Reencode(Reencode::StartsBefore { .. }) => 6,
+            Self::Reencode(Reencode::LogAppendTime) => 7,
+            Self::Reencode(Reencode::DeleteHorizon) => 8,
+            Self::Reencode(Reencode::TooLarge { .. }) => 9,
+            Self::Reencode(Reencode::Refused) => 10,
+            Self::Reencode(Reencode::Codec) => 11,
+            Self::Reencode(Reencode::Small) => 12,
+            Self::Reencode(Reencode::Transformed) => 13,
+        }
+    }
+}
+
+/// Batches by what became of them. One fetched again counts again.
+#[derive(Debug, Default)]
+pub(crate) struct PlanCounts([AtomicU64; Plan::REASONS.len()]);
+
+impl PlanCounts {
+    pub(crate) fn count(&self, plan: Plan) {
+        self.0[plan.index()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Those that occurred.
+    pub(crate) fn by_reason(&self) -> BTreeMap<&'static str, u64> {
+        let counts = self.0.iter().map(|count| count.load(Ordering::Relaxed));
+        Plan::REASONS.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
+    }
 }
 
 /// Uncompressed batches up to this size, bytes, are worth joining.
@@ -275,5 +333,34 @@ mod tests {
             let header = BatchHeader { base_offset, producer_id, ..header(attributes, 1, 1) };
             assert_eq!(answer.includes(&header), expected, "at {base_offset}");
         }
+    }
+
+    #[test]
+    fn each_reason_is_counted_under_its_name() {
+        let gap = Reencode::CompactionGap { records: 1, span: 2 };
+        let plans = [
+            Plan::Pass,
+            Plan::Drop(Drop::Control),
+            Plan::Drop(Drop::Aborted),
+            Plan::Drop(Drop::Emptied),
+            Plan::Reencode(Reencode::Magic(1)),
+            Plan::Reencode(gap),
+            Plan::Reencode(Reencode::StartsBefore { position: 1 }),
+            Plan::Reencode(Reencode::LogAppendTime),
+            Plan::Reencode(Reencode::DeleteHorizon),
+            Plan::Reencode(Reencode::TooLarge { bytes: 2, limit: 1 }),
+            Plan::Reencode(Reencode::Refused),
+            Plan::Reencode(Reencode::Codec),
+            Plan::Reencode(Reencode::Small),
+            Plan::Reencode(Reencode::Transformed),
+        ];
+        let counts = PlanCounts::default();
+        for (index, plan) in plans.into_iter().enumerate() {
+            assert_eq!(plan.index(), index);
+            counts.count(plan);
+        }
+        counts.count(Plan::Pass);
+        let by_reason = counts.by_reason();
+        assert_eq!((by_reason.len(), by_reason["pass"], by_reason["reencode: transformed"]), (14, 2, 1));
     }
 }

@@ -285,6 +285,9 @@ impl Task {
 
     /// Something about a partition has changed: it queues for what it can do now, or sets a timer.
     fn reconsider(&mut self, index: usize, now: Instant) {
+        if let Some(from) = self.partitions[index].held_back_news(now) {
+            self.tell_held_back(index, from);
+        }
         let partition = &self.partitions[index];
         let holds = partition.held_bytes() > 0;
         if self.holding[index] != holds {

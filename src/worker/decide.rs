@@ -10,7 +10,7 @@ use wire::TopicPartition;
 use super::plugin::{Refreshed, SourceTrouble};
 use crate::{
     config::{ConnectorClass, LIVE_KEYS, Properties},
-    flow::PoisonCount,
+    flow::{FlowStatus, PoisonCount},
     records::State,
 };
 
@@ -98,12 +98,11 @@ fn named<K: std::fmt::Display>(first: String, reasons: &BTreeMap<K, String>) -> 
     trace
 }
 
-/// State and trace of a task: one stopped partition makes it FAILED, though the others go on. Records that were left out leave it RUNNING,
-/// with a trace.
+/// State and trace of a task: one stopped partition makes it FAILED, though the others go on. Records that were left out or are held back
+/// leave it RUNNING, with a trace.
 pub(super) fn task_state(
     partitions: usize,
-    stopped: &BTreeMap<TopicPartition, String>,
-    poison: &BTreeMap<TopicPartition, PoisonCount>,
+    FlowStatus { stopped, held_back, poison }: &FlowStatus,
 ) -> (State, Option<String>) {
     let mut traces = Vec::new();
     if !stopped.is_empty() {
@@ -117,6 +116,11 @@ pub(super) fn task_state(
         let reasons = poison.iter().map(|(partition, count)| (partition, of(count))).collect();
         let records: u64 = poison.values().map(|count| count.records).sum();
         traces.push(named(format!("kmirror.RecordsLeftOut: the target refused {records} records"), &reasons));
+    }
+    if !held_back.is_empty() {
+        let first = "kmirror.TransactionsOpen: transactions that stay open hold records back, from these offsets on";
+        let reasons = held_back.iter().map(|(partition, offset)| (partition, format!("offset {offset}"))).collect();
+        traces.push(named(first.to_owned(), &reasons));
     }
     let state = if stopped.is_empty() { State::Running } else { State::Failed };
     (state, (!traces.is_empty()).then(|| traces.join("\n")))
@@ -202,11 +206,17 @@ mod tests {
     #[test]
     fn one_stopped_partition_fails_its_task_by_name() {
         let mut stopped = BTreeMap::new();
-        assert_eq!(task_state(4, &stopped, &BTreeMap::new()), (State::Running, None));
+        assert_eq!(
+            task_state(4, &FlowStatus { stopped: stopped.clone(), ..FlowStatus::default() }),
+            (State::Running, None)
+        );
         stopped.insert(tp("orders", 2), "record too large".into());
         stopped.insert(tp("orders", 0), "DATA_LOSS [0,7)".into());
         let trace = "kmirror.PartitionsStopped: 2 of 4 partitions stopped\n\torders-0: DATA_LOSS [0,7)\n\torders-2: record too large";
-        assert_eq!(task_state(4, &stopped, &BTreeMap::new()), (State::Failed, Some(trace.to_owned())));
+        assert_eq!(
+            task_state(4, &FlowStatus { stopped: stopped.clone(), ..FlowStatus::default() }),
+            (State::Failed, Some(trace.to_owned()))
+        );
     }
 
     #[test]
@@ -238,7 +248,7 @@ mod tests {
     #[test]
     fn a_trace_fits_into_a_record() {
         let stopped = (0..5_000).map(|p| (tp("t", p), "x".repeat(500))).collect();
-        let trace = task_state(6_000, &stopped, &BTreeMap::new()).1.unwrap();
+        let trace = task_state(6_000, &FlowStatus { stopped, ..FlowStatus::default() }).1.unwrap();
         assert!(trace.starts_with("kmirror.PartitionsStopped: 5000 of 6000 partitions stopped\n\tt-0: x"));
         assert!(trace.ends_with("\n\tand 4800 more, which the log names"));
         assert!(trace.len() < 200_000, "{}", trace.len());
@@ -250,10 +260,17 @@ mod tests {
         let poison = BTreeMap::from([(tp("t", 3), count)]);
         let left_out =
             "kmirror.RecordsLeftOut: the target refused 2 records\n\tt-3: 2, the last at offset 17: MESSAGE_TOO_LARGE";
-        let none = BTreeMap::new();
-        assert_eq!(task_state(4, &none, &BTreeMap::new()), (State::Running, None));
-        assert_eq!(task_state(4, &none, &poison), (State::Running, Some(left_out.to_owned())));
-        let (state, trace) = task_state(4, &BTreeMap::from([(tp("t", 0), "gone".to_owned())]), &poison);
+        assert_eq!(task_state(4, &FlowStatus::default()), (State::Running, None));
+        let mut status = FlowStatus { poison, ..FlowStatus::default() };
+        assert_eq!(task_state(4, &status), (State::Running, Some(left_out.to_owned())));
+        status.held_back.insert(tp("t", 2), 99);
+        let (state, trace) = task_state(4, &status);
+        assert_eq!(state, State::Running);
+        let open = "kmirror.TransactionsOpen: transactions that stay open hold records back, from these offsets on\n\tt-2: offset 99";
+        assert_eq!(trace, Some(format!("{left_out}\n{open}")));
+        status.held_back.clear();
+        status.stopped.insert(tp("t", 0), "gone".to_owned());
+        let (state, trace) = task_state(4, &status);
         let expected = format!("kmirror.PartitionsStopped: 1 of 4 partitions stopped\n\tt-0: gone\n{left_out}");
         assert_eq!((state, trace), (State::Failed, Some(expected)));
     }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::flow::{
     error::Stopped,
-    plan::{Aborted, Plan, Reencode, Rules, plan},
+    plan::{Aborted, Plan, PlanCounts, Reencode, Rules, plan},
     recode::{Recode, RecodeError, Recoded, Rewritten},
 };
 
@@ -44,7 +44,7 @@ impl Answer {
     }
 
     /// What becomes of a batch where the copy stands at `position`, and where it stands behind it. None for one that lies before.
-    fn plan(&mut self, stored: &Stored, position: i64, rules: &Rules) -> Option<(Plan, i64)> {
+    fn plan(&mut self, stored: &Stored, position: i64, rules: &Rules, counts: &PlanCounts) -> Option<(Plan, i64)> {
         let (plan, next) = match stored {
             Stored::Batch(batch) => {
                 let header = batch.header();
@@ -54,14 +54,24 @@ impl Answer {
             Stored::Legacy(old) => (Plan::Reencode(Reencode::Magic(old.magic)), old.offset.saturating_add(1)),
         };
         // A fetch answers with the whole batch that holds the offset asked for, or would have held it.
-        (next > position).then_some((plan, next))
+        (next > position).then(|| {
+            counts.count(plan);
+            (plan, next)
+        })
     }
 
     /// The batch and those behind it that have to be opened as well.
-    fn gather(&mut self, first: Stored, position: i64, mut next: i64, refusals: &Refusals) -> Recode {
+    fn gather(
+        &mut self,
+        first: Stored,
+        position: i64,
+        mut next: i64,
+        refusals: &Refusals,
+        counts: &PlanCounts,
+    ) -> Recode {
         let mut batches = vec![first];
         while let Some(cut) = self.next() {
-            let plan = cut.as_ref().ok().and_then(|stored| self.plan(stored, next, &refusals.rules));
+            let plan = cut.as_ref().ok().and_then(|stored| self.plan(stored, next, &refusals.rules, counts));
             match (cut, plan) {
                 (Ok(stored), Some((Plan::Reencode(_), behind))) => {
                     batches.push(stored);
@@ -81,6 +91,7 @@ impl Partition {
     /// Takes over what a Fetch brought: whole batches are planned, checked, given their new header and queued.
     pub(crate) fn fetched(&mut self, cluster: &str, answer: FetchedPartition, now: Instant) -> Verdict {
         self.fetches.succeeded();
+        self.transaction.seen(answer.last_stable, answer.high_watermark, now);
         self.starved = false;
         if answer.records.is_empty() {
             if let Some(replica) = answer.preferred_replica {
@@ -110,7 +121,9 @@ impl Partition {
                 Ok(stored) => stored,
                 Err(cause) => return self.corrupt(cluster, cause),
             };
-            let Some((plan, next)) = answer.plan(&stored, self.position, &self.refusals.rules) else { continue };
+            let Some((plan, next)) = answer.plan(&stored, self.position, &self.refusals.rules, &self.counts) else {
+                continue;
+            };
             let done = match (plan, &stored) {
                 (Plan::Pass, Stored::Batch(batch)) => self.queue(batch, None, next),
                 // What the header says counts only if its sum is right.
@@ -122,7 +135,7 @@ impl Partition {
                     if let Plan::Reencode(why) = plan {
                         tracing::trace!(partition = %self.source, position = self.position, %why, "written anew");
                     }
-                    answer.work = Some(answer.gather(stored, self.position, next, &self.refusals));
+                    answer.work = Some(answer.gather(stored, self.position, next, &self.refusals, &self.counts));
                     return Verdict::Recode;
                 }
             };

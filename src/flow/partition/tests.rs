@@ -31,8 +31,13 @@ const NEVER: i64 = i64::MAX;
 const LOW_WATER: usize = 1024 * 1024;
 
 fn started() -> Partition {
-    let mut partition =
-        Partition::new(TopicPartition::new("t", 0), TopicPartition::new("a.t", 0), None, &WriteSettings::default());
+    let mut partition = Partition::new(
+        TopicPartition::new("t", 0),
+        TopicPartition::new("a.t", 0),
+        None,
+        &WriteSettings::default(),
+        Arc::default(),
+    );
     partition.prepared(0, ProducerId { id: 7, epoch: 0 });
     partition
 }
@@ -306,8 +311,13 @@ fn a_missing_topic_has_some_grace_wherever_it_is_missed() {
         code: UNKNOWN_TOPIC,
         message: None,
     };
-    let mut partition =
-        Partition::new(TopicPartition::new("t", 0), TopicPartition::new("a.t", 0), None, &WriteSettings::default());
+    let mut partition = Partition::new(
+        TopicPartition::new("t", 0),
+        TopicPartition::new("a.t", 0),
+        None,
+        &WriteSettings::default(),
+        Arc::default(),
+    );
     assert_eq!(partition.prepare_refused(&missing, now), Verdict::Refresh);
     assert_eq!(partition.prepare_refused(&missing, now + NEW_GRACE), Verdict::Stop);
 

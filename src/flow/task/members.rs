@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::{oneshot, watch};
 
 use super::{Side, Task, fetching::Place};
-use crate::flow::{FlowPartition, FlowStatus, Start, partition::Partition};
+use crate::flow::{FlowPartition, FlowStatus, Start, partition::Partition, plan::PlanCounts};
 
 /// What a flow's owner wants of the task that runs it.
 pub(crate) enum Order {
@@ -31,6 +31,8 @@ pub(crate) struct Joining {
     pub(crate) partitions: Vec<FlowPartition>,
     /// Of each partition the last source offset that the target acknowledged.
     pub(crate) acknowledged: Arc<[AtomicI64]>,
+    /// Of its batches.
+    pub(crate) counts: Arc<PlanCounts>,
     pub(crate) status: watch::Sender<FlowStatus>,
 }
 
@@ -71,14 +73,14 @@ impl Task {
     }
 
     fn join(&mut self, joining: Joining) {
-        let Joining { id, name, partitions, acknowledged, status } = joining;
+        let Joining { id, name, partitions, acknowledged, counts, status } = joining;
         tracing::info!(flow = name, partitions = partitions.len(), "copying starts");
         let (mut free, left) = std::mem::take(&mut self.left).into_iter().partition(|index| self.is_quiet(*index));
         self.left = left;
         let places = partitions.into_iter().enumerate().map(|(nth, partition)| {
             let FlowPartition { source, target, start, transforms } = partition;
             let seat = Seat { member: id, nth, start, stay: Stay::Copied };
-            self.seat(&mut free, seat, Partition::new(source, target, transforms, &self.write))
+            self.seat(&mut free, seat, Partition::new(source, target, transforms, &self.write, Arc::clone(&counts)))
         });
         let places = places.collect();
         self.left.extend(free);
@@ -184,6 +186,22 @@ impl Task {
         if let Some(member) = self.members.get(&seat.member) {
             member.acknowledged[seat.nth].store(offset, Ordering::Release);
         }
+    }
+
+    /// Open transactions begin to hold records back for long, or no longer do.
+    pub(super) fn tell_held_back(&self, index: usize, from: Option<i64>) {
+        let partition = &self.partitions[index].source;
+        let Some(member) = self.members.get(&self.seats[index].member) else { return };
+        if let Some(offset) = from {
+            let flow = &member.name;
+            tracing::warn!(flow, %partition, offset, "a transaction that stays open holds back what comes behind it");
+        }
+        member.status.send_modify(|status| {
+            match from {
+                Some(offset) => status.held_back.insert(partition.clone(), offset),
+                None => status.held_back.remove(partition),
+            };
+        });
     }
 
     /// Records of a partition could not be written.

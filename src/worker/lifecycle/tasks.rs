@@ -8,7 +8,6 @@ use wire::TopicPartition;
 use super::{Lifecycle, Phase};
 use crate::{
     config::Properties,
-    flow::FlowStatus,
     records::{State, StatusKey, TaskId},
     worker::{
         decide::{task_configs, task_state, to_drain},
@@ -134,9 +133,9 @@ impl Lifecycle {
 
     pub(super) fn show_tasks(&self) {
         for (number, running) in &self.tasks {
-            let FlowStatus { mut stopped, poison } = running.task.status().borrow().clone();
-            stopped.extend(running.left_out.clone());
-            let (state, trace) = task_state(running.partitions, &stopped, &poison);
+            let mut status = running.task.status().borrow().clone();
+            status.stopped.extend(running.left_out.clone());
+            let (state, trace) = task_state(running.partitions, &status);
             self.show_task(*number, state, trace);
         }
     }

@@ -65,6 +65,9 @@ async fn committed_transactions_arrive_and_aborted_ones_do_not() -> Result<()> {
     arrives(&pair.source, &from, Isolation::ReadUncommitted, &pair.target, &all, &uncommitted).await?;
     let records: Vec<_> = read_all(&pair.target, &to).await?.iter().map(Vec::len).collect();
     assert_eq!(records, [2 * (20 + 21 + 22) + 9, 1]);
+    let batches = committed.batches();
+    assert!(batches["drop: control"] >= 12 && batches["drop: aborted"] >= 12 && batches["pass"] > 0, "{batches:?}");
+    assert!(!uncommitted.batches().contains_key("drop: aborted"));
     Ok(())
 }
 
@@ -103,7 +106,13 @@ async fn a_compacted_topic_arrives_as_it_is_left() -> Result<()> {
     })
     .await?;
     let flow = flow(&pair.source, &pair.target, &from, &to, partitions, Start::Earliest);
-    arrives(&pair.source, &from, Isolation::ReadCommitted, &pair.target, &to, &flow).await
+    arrives(&pair.source, &from, Isolation::ReadCommitted, &pair.target, &to, &flow).await?;
+    let batches = flow.batches();
+    // Which of the two is a matter of how often the cleaner ran.
+    let left: u64 =
+        ["reencode: compaction gap", "reencode: delete horizon"].iter().filter_map(|why| batches.get(why)).sum();
+    assert!(left > 20, "{batches:?}");
+    Ok(())
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Connect's transformations in a connector's configuration.
 
 use ::testkit::{
-    Codec, Record, anyhow::Result, anyhow::ensure, create_topic, produce, read_all, topic_configs, unique,
+    Codec, Record, anyhow::Result, anyhow::ensure, create_topic, produce, read_all, topic_configs, unique, watermarks,
 };
 
 use super::{connector, remote};
