@@ -39,8 +39,7 @@ pub use poison::PoisonPolicy;
 pub use properties::{Properties, load_properties, read_properties};
 pub use regex_list::RegexList;
 pub use source_connector::{PolicySettings, SourceConnectorConfig};
-pub use transforms::{Condition, Predicate, RegexRouter, TimestampRouter, TransformStage, Transformation};
+pub use transforms::{
+    Condition, Predicate, RegexRouter, TimestampRouter, TransformStage, Transformation, transform_stages,
+};
 pub use worker::{OverridePolicy, StorageTopic, WorkerConfig};
-
-#[cfg(test)]
-pub(crate) use transforms::tests::stages;

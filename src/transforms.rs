@@ -93,7 +93,7 @@ impl Transforms {
                 (_, transformation) => {
                     topic_is_known &= !changes_topic(transformation);
                     let condition = if applies.is_none() { stage.condition.clone() } else { None };
-                    stages.push(TransformStage { transformation: transformation.clone(), condition });
+                    stages.push(TransformStage { condition, ..stage.clone() });
                 }
             }
         }
@@ -130,7 +130,7 @@ impl RecordTransforms {
         let mut topic = Cow::Borrowed(&*self.topic);
         let mut content = Content { bytes: record.body, body: None, headers: None };
         let mut is_changed = false;
-        for TransformStage { transformation, condition } in &self.stages {
+        for TransformStage { transformation, condition, .. } in &self.stages {
             if let Some(Condition { predicate, negate }) = condition {
                 let holds = match predicate {
                     Predicate::HasHeaderKey(name) => {

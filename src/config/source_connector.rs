@@ -12,7 +12,7 @@ use super::{
     keys::{ClientRole, REPLICATION_POLICIES, mirror_source_keys},
     plugin,
     poison::poison_policy,
-    transforms::{TransformStage, transforms},
+    transforms::{TransformStage, refuse_routing_by_record, transforms},
     values::Values,
 };
 
@@ -136,6 +136,7 @@ impl SourceConnectorConfig {
         let topics_exclude = regex_list("topics.exclude", "topics.blacklist");
         let config_properties_exclude = regex_list("config.properties.exclude", "config.properties.blacklist");
         let (transforms, unread) = transforms(raw, &values, &mut errors);
+        refuse_routing_by_record(raw, &transforms, &mut errors);
         let refresh_topics = interval("refresh.topics", &values, &mut errors);
 
         let (
@@ -366,8 +367,8 @@ mod tests {
              replication.policy.separator=\\ \nreplication.policy.internal.topic.separator.enabled=false\n\
              kmirror.max.bytes.per.second= 500000 \nkmirror.compression=configured\n\
              producer.override.compression.type=zstd\nkmirror.poison.policy=park\n\
-             transforms=a,b\ntransforms.a.type=Filter\ntransforms.b.type=TimestampRouter\n\
-             transforms.b.timestmp.format=HH\n",
+             transforms=a,b\ntransforms.a.type=Filter\ntransforms.b.type=DropHeaders\n\
+             transforms.b.headers=x\ntransforms.b.heders=y\n",
         )
         .unwrap();
         assert_eq!((config.tasks_max, config.enabled), (4, false));
@@ -387,7 +388,7 @@ mod tests {
         assert_eq!(config.max_bytes_per_second, Some(500_000));
         assert_eq!(config.compression, Compression::Configured(Compressor::Zstd { level: 3 }));
         assert_eq!(config.transforms.len(), 2);
-        let unread = "no effect, no transformation or predicate of that alias reads them: transforms.b.timestmp.format";
+        let unread = "no effect, no transformation or predicate of that alias reads them: transforms.b.heders";
         assert!(config.hints.contains(&Hint::Warn(unread.to_owned())), "{:?}", config.hints);
         assert_eq!(config.poison, PoisonPolicy::Park { topic: "kmirror.poison.A".to_owned() });
         assert_eq!(parse("kmirror.max.bytes.per.second=0").unwrap().max_bytes_per_second, None);
@@ -456,6 +457,7 @@ mod tests {
             ("kmirror.poison.policy=drop", "kmirror.poison.policy", "String must be one of: fail, park, skip"),
             ("kmirror.poison.topic=a b", "kmirror.poison.topic", "not the name of a topic"),
             ("transforms=a", "transforms.a.type", "Missing required configuration \"transforms.a.type\""),
+            ("transforms=a\ntransforms.a.type=TimestampRouter", "transforms.a.type", "not built yet"),
             ("predicates=a\npredicates.a.type=X", "predicates.a.type", "Class X could not be found. There are: "),
             ("exactly.once.support=required", "exactly.once.support", "not built yet"),
             ("offsets.storage.topic=mine", "offsets.storage.topic", "not built yet"),

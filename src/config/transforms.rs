@@ -8,9 +8,9 @@ mod timestamp_router;
 use std::collections::BTreeSet;
 
 use super::{
-    ConfigError, Properties, RegexList,
+    ConfigError, ConfigErrors, Properties, RegexList,
     key::{Default, Key, Value, full_class_name},
-    keys::{PREDICATE_KEYS, PREDICATES, TRANSFORMATION_KEYS, TRANSFORMATIONS, keys_of_class},
+    keys::{PREDICATE_KEYS, PREDICATES, TRANSFORMATION_KEYS, TRANSFORMATIONS, keys_of_class, mirror_source_keys},
     values::Values,
 };
 
@@ -20,6 +20,8 @@ pub use timestamp_router::TimestampRouter;
 /// A transformation, and which records it is applied to.
 #[derive(Debug, Clone)]
 pub struct TransformStage {
+    /// Its name in `transforms`.
+    pub alias: String,
     /// What it does.
     pub transformation: Transformation,
     /// To which records; to all where absent.
@@ -66,6 +68,35 @@ pub enum Predicate {
     TopicNameMatches(RegexList),
 }
 
+/// The transformations of a connector's configuration, in their order; nothing else in it is looked at.
+///
+/// # Errors
+/// All that is wrong with them.
+pub fn transform_stages(raw: &Properties) -> Result<Vec<TransformStage>, ConfigErrors> {
+    let mut errors = Vec::new();
+    let (stages, _) = transforms(raw, &Values::read(mirror_source_keys(), raw), &mut errors);
+    ConfigErrors::or(errors, stages)
+}
+
+/// Routers by which records of one topic could go to several: each an error, for there is no way to write them yet.
+pub(super) fn refuse_routing_by_record(raw: &Properties, stages: &[TransformStage], errors: &mut Vec<ConfigError>) {
+    for TransformStage { alias, transformation, condition } in stages {
+        let by_topic = matches!(condition, None | Some(Condition { predicate: Predicate::TopicNameMatches(_), .. }));
+        let (key, reason) = match transformation {
+            Transformation::TimestampRouter(_) => {
+                ("type", "topics that depend on records are not built yet: RegexRouter goes by the topic's name")
+            }
+            Transformation::RegexRouter(_) if !by_topic => {
+                ("predicate", "topics that depend on records are not built yet: routers take TopicNameMatches only")
+            }
+            _ => continue,
+        };
+        let key = format!("transforms.{alias}.{key}");
+        let value = raw.get(&key).map_or("", |value| value.trim());
+        errors.push(ConfigError::invalid(&key, value, reason));
+    }
+}
+
 /// The transformations in their order, and the keys under `transforms.` and `predicates.` that nobody reads.
 ///
 /// What is wrong is added to `errors`; a transformation it concerns is not in the list.
@@ -80,11 +111,8 @@ pub(super) fn transforms<'a>(
         .into_iter()
         .map(|alias| (alias, reader.predicate(&format!("predicates.{alias}."))))
         .collect();
-    let stages = reader
-        .aliases("transforms", values)
-        .into_iter()
-        .filter_map(|alias| reader.stage(&format!("transforms.{alias}."), &predicates))
-        .collect();
+    let stages =
+        reader.aliases("transforms", values).into_iter().filter_map(|alias| reader.stage(alias, &predicates)).collect();
     let unread = raw
         .keys()
         .filter(|key| ["transforms.", "predicates."].iter().any(|prefix| key.starts_with(prefix)))
@@ -117,7 +145,8 @@ impl Reader<'_> {
         unique
     }
 
-    fn stage(&mut self, prefix: &str, predicates: &[(&str, Option<Predicate>)]) -> Option<TransformStage> {
+    fn stage(&mut self, alias: &str, predicates: &[(&str, Option<Predicate>)]) -> Option<TransformStage> {
+        let prefix = &*format!("transforms.{alias}.");
         let [class, predicate, negate] = TRANSFORMATION_KEYS else { return None };
         let transformation = self.class(prefix, class, TRANSFORMATIONS).and_then(|class| match class {
             "DropHeaders" => self.drop_headers(prefix),
@@ -129,12 +158,12 @@ impl Reader<'_> {
         });
         let (predicate_key, negate_key) = (format!("{prefix}predicate"), format!("{prefix}negate"));
         let negate = self.read(prefix, negate).is_some_and(|negate| negate == Value::Boolean(true));
-        let alias = self.text(prefix, predicate)?;
+        let wanted = self.text(prefix, predicate)?;
         let condition = if self.raw.contains_key(&predicate_key) {
-            let Some((_, predicate)) = predicates.iter().find(|(known, _)| *known == alias) else {
+            let Some((_, predicate)) = predicates.iter().find(|(known, _)| *known == wanted) else {
                 let known: Vec<&str> = predicates.iter().map(|(known, _)| *known).collect();
                 let there_are = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                self.invalid(&predicate_key, &alias, &format!("no alias in predicates. There are: {there_are}"));
+                self.invalid(&predicate_key, &wanted, &format!("no alias in predicates. There are: {there_are}"));
                 return None;
             };
             Some(Condition { predicate: predicate.clone()?, negate })
@@ -148,7 +177,7 @@ impl Reader<'_> {
             }
             None
         };
-        Some(TransformStage { transformation: transformation?, condition })
+        Some(TransformStage { alias: alias.to_owned(), transformation: transformation?, condition })
     }
 
     fn predicate(&mut self, prefix: &str) -> Option<Predicate> {
@@ -253,4 +282,4 @@ impl Reader<'_> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::stages;
+use crate::config::{read_properties, transform_stages};
 
 type Nullable = Option<&'static str>;
 /// Lines of a configuration.
@@ -56,7 +56,7 @@ fn chain(chosen: &[Stage]) -> Transforms {
             lines.push_str(&format!("transforms.{alias}.{line}\n"));
         }
     }
-    Transforms::new(stages(&lines))
+    Transforms::new(transform_stages(&read_properties(&lines).unwrap()).unwrap())
 }
 
 fn body(value: Nullable, headers: &[(&str, Nullable)]) -> Vec<u8> {

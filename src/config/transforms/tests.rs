@@ -12,13 +12,6 @@ fn read(lines: &str) -> Read {
     (stages, unread, errors.into_iter().map(|error| (error.key, error.message)).collect())
 }
 
-/// The stages of a configuration that has to be right.
-pub(crate) fn stages(lines: &str) -> Vec<TransformStage> {
-    let (stages, unread, errors) = read(lines);
-    assert_eq!((unread, errors), (Vec::new(), Vec::new()), "{lines}");
-    stages
-}
-
 #[test]
 fn every_class_is_read_by_either_name() {
     const PACKAGE: &str = "org.apache.kafka.connect.transforms.";
@@ -181,6 +174,24 @@ fn all_errors_at_once() {
     ];
     assert_eq!(keys, expected);
     assert!(stages.is_empty());
+}
+
+#[test]
+fn routing_by_record_is_refused() {
+    let refused = |lines: &str| {
+        let raw = read_properties(lines).unwrap();
+        let mut errors = Vec::new();
+        refuse_routing_by_record(&raw, &transform_stages(&raw).unwrap(), &mut errors);
+        errors.into_iter().map(|error| error.key).collect::<Vec<_>>()
+    };
+    let router = "transforms=r\ntransforms.r.type=RegexRouter\ntransforms.r.regex=x\ntransforms.r.replacement=y\n";
+    let with =
+        |predicate: &str| format!("{router}transforms.r.predicate=p\npredicates=p\npredicates.p.type={predicate}");
+    assert_eq!(refused(router), [""; 0]);
+    assert_eq!(refused(&with("TopicNameMatches\npredicates.p.pattern=x")), [""; 0]);
+    assert_eq!(refused(&with("RecordIsTombstone")), ["transforms.r.predicate"]);
+    assert_eq!(refused(&with("HasHeaderKey\npredicates.p.name=x")), ["transforms.r.predicate"]);
+    assert_eq!(refused("transforms=t\ntransforms.t.type=TimestampRouter"), ["transforms.t.type"]);
 }
 
 #[test]
