@@ -8,6 +8,7 @@ mod layering;
 mod mirror;
 mod shared;
 mod testkit;
+mod transforms;
 mod trouble;
 mod wire;
 mod worker;
