@@ -8,6 +8,7 @@ NEXTEST=0.9.140
 DENY=0.20.2
 KAFKA=4.1.1
 OLD_KAFKA=3.9.1
+OLDEST_KAFKA=2.8.2
 
 usage() {
     cat <<END
@@ -198,9 +199,9 @@ step documentation env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace
 step doctests cargo test --locked --workspace --doc
 count_doctests "$logs/doctests.log"
 
-# Tests of the kit speak to the old version in every run.
+# Some tests speak to old versions in every run.
 if step build-tests cargo build --locked --workspace --all-targets &&
-    step kafka-jars "$CARGO_TARGET_DIR/debug/testkit-tool" fetch-jars $KAFKA $OLD_KAFKA; then
+    step kafka-jars "$CARGO_TARGET_DIR/debug/testkit-tool" fetch-jars $KAFKA $OLD_KAFKA $OLDEST_KAFKA; then
     if $full; then
         run_tests tests-full full $KAFKA
         run_tests "tests-kafka-$OLD_KAFKA" full $OLD_KAFKA

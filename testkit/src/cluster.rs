@@ -1,7 +1,9 @@
-//! A real Apache Kafka cluster in KRaft mode, of one to three brokers that are controllers too.
+//! A real Apache Kafka cluster of one to three brokers: in KRaft mode, where they are controllers too, or of Kafka 2 with a
+//! ZooKeeper.
 
 mod node;
 mod settings;
+mod zookeeper;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +19,7 @@ use crate::tools::Tools;
 use crate::wait::wait_until;
 use crate::{clients, process};
 use node::{Node, Start};
+use zookeeper::ZooKeeper;
 
 const START_DEADLINE: Duration = Duration::from_secs(120);
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
@@ -41,7 +44,8 @@ impl Builder {
         self
     }
 
-    /// The Kafka version; [`kafka_version`] unless set.
+    /// The Kafka version; [`kafka_version`] unless set. Kafka 2 comes with a ZooKeeper, and a broker of it that was
+    /// killed can be started again only when its session there is over, after 6 s.
     pub fn version(mut self, version: &str) -> Self {
         self.version = version.to_owned();
         self
@@ -98,32 +102,33 @@ impl Builder {
         let slots = self.slots + usize::from(self.proxied);
         let nodes =
             (1..=self.brokers).map(|id| Node::new(id, scratch.path(), slots, self.jvm)).collect::<Result<Vec<_>>>()?;
-        let cluster_id = cluster_id();
         let proxy = match self.proxied {
             true => Some(Proxy::open(&slot(&nodes, self.slots)).await?),
             false => None,
         };
-        let cluster =
-            Cluster { name: self.name.clone(), nodes, java, proxy, free_slots: self.slots, _scratch: scratch };
+        let zookeeper = match java.is_kafka_2() {
+            true => Some(ZooKeeper::start(&java, scratch.path())?),
+            false => None,
+        };
+        let name = self.name.clone();
+        let cluster = Cluster { name, nodes, java, proxy, free_slots: self.slots, zookeeper, _scratch: scratch };
 
-        let mut formatting = Vec::new();
+        let address = cluster.zookeeper.as_ref().map(ZooKeeper::address);
         for node in &cluster.nodes {
-            settings::write(node, &cluster.nodes, &self.properties)?;
-            let (java, config) = (cluster.java.clone(), node.config().display().to_string());
-            let id = cluster_id.clone();
-            formatting.push(tokio::spawn(async move {
-                java.tool("kafka.tools.StorageTool", &["format", "--cluster-id", &id, "--config", &config], "").await
-            }));
+            settings::write(node, &cluster.nodes, address.as_deref(), &self.properties)?;
         }
-        for formatted in formatting {
-            formatted.await??;
+        if cluster.zookeeper.is_none() {
+            cluster.format().await?;
         }
         for node in &cluster.nodes {
             node.spawn(&cluster.java)?;
         }
         match cluster.wait_ready().await {
             Ok(()) => Ok(Start::Ready(Box::new(cluster))),
-            Err(error) if cluster.nodes.iter().any(Node::lost_its_port) => {
+            Err(error)
+                if cluster.nodes.iter().any(Node::lost_its_port)
+                    || cluster.zookeeper.as_ref().is_some_and(ZooKeeper::lost_its_port) =>
+            {
                 Ok(Start::PortTaken(format!("a port of {} was taken: {}", self.name, error.root_cause())))
             }
             Err(error) => Err(error),
@@ -139,6 +144,7 @@ pub struct Cluster {
     java: Java,
     proxy: Option<Proxy>,
     free_slots: usize,
+    zookeeper: Option<ZooKeeper>,
     // Last, so that the brokers are gone before their data.
     _scratch: Scratch,
 }
@@ -160,6 +166,22 @@ impl Cluster {
     /// Starts one broker of the default version.
     pub async fn start() -> Result<Self> {
         Self::builder().start().await
+    }
+
+    /// Gives the brokers' directories what KRaft wants there.
+    async fn format(&self) -> Result<()> {
+        let id = cluster_id();
+        let mut formatting = Vec::new();
+        for node in &self.nodes {
+            let (java, config, id) = (self.java.clone(), node.config().display().to_string(), id.clone());
+            formatting.push(tokio::spawn(async move {
+                java.tool("kafka.tools.StorageTool", &["format", "--cluster-id", &id, "--config", &config], "").await
+            }));
+        }
+        for formatted in formatting {
+            formatted.await??;
+        }
+        Ok(())
     }
 
     /// `bootstrap.servers` of the brokers themselves.
@@ -196,6 +218,11 @@ impl Cluster {
     /// The process id of a running broker.
     pub fn pid(&self, broker: u32) -> Result<u32> {
         self.with_process(broker, |p| Ok(p.pid()))
+    }
+
+    /// The process id of ZooKeeper. An error unless the cluster is of Kafka 2.
+    pub fn zookeeper_pid(&self) -> Result<u32> {
+        self.zookeeper.as_ref().map(ZooKeeper::pid).with_context(|| format!("{} has no ZooKeeper", self.name))
     }
 
     /// Stops a broker with SIGTERM, as an operator would: it hands its leaderships over first.
@@ -244,6 +271,9 @@ impl Cluster {
         let running: Vec<_> = self.nodes.iter().filter(|n| n.is_started()).collect();
         let what = format!("{} running brokers of {} to see each other", running.len(), self.name);
         let ready = wait_until(&what, START_DEADLINE, async || {
+            if let Some(Err(ended)) = self.zookeeper.as_ref().map(ZooKeeper::check_running) {
+                return Ok(Err(ended));
+            }
             for node in &running {
                 if let Err(ended) = node.check_running() {
                     return Ok(Err(ended));
@@ -267,12 +297,15 @@ impl Cluster {
         Ok(self.node(broker)?.data().join(format!("{topic}-{partition}")))
     }
 
-    /// The last `lines` lines of each broker's log.
+    /// The last `lines` lines of each broker's log, and of ZooKeeper's.
     pub fn log_tails(&self, lines: usize) -> String {
         let tail = |n: &Node| {
             format!("--- end of the log of {} broker {}:\n{}", self.name, n.id, process::log_tail(&n.log(), lines))
         };
-        self.nodes.iter().map(tail).collect::<Vec<_>>().join("\n")
+        let zookeeper = self.zookeeper.iter().map(|zookeeper| {
+            format!("--- end of the log of {}'s ZooKeeper:\n{}", self.name, zookeeper.log_tail(lines))
+        });
+        self.nodes.iter().map(tail).chain(zookeeper).collect::<Vec<_>>().join("\n")
     }
 
     /// Kafka's command-line tools on this cluster.

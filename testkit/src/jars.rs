@@ -49,12 +49,14 @@ fn fetch_into(cache: &Path, version: &str, get: impl FnOnce(&str, &Path) -> Resu
 }
 
 fn maven(version: &str, into: &Path) -> Result<()> {
-    let profile = if is_kafka_3(version) { "kafka3" } else { "kafka4" };
+    let profile = if logs_by_log4j_1(version) { "kafka3" } else { "kafka4" };
     let output = Command::new("mvn")
         .args(["--batch-mode", "--quiet", "--activate-profiles", profile, "--file"])
         .arg(into.join(POM_COPY))
         .arg("dependency:copy-dependencies")
         .arg(format!("-Dkafka.version={version}"))
+        // Kafka 2 brings Log4j 1 along, whose place reload4j takes.
+        .arg("-DexcludeArtifactIds=log4j,slf4j-log4j12")
         .arg(format!("-DoutputDirectory={}", into.display()))
         .output();
     let output = match output {
@@ -75,9 +77,19 @@ fn maven(version: &str, into: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether a version has Kafka 3's logging and class names.
+/// Whether a version's brokers need ZooKeeper, and its tools have Kafka 2's class names.
+pub(crate) fn is_kafka_2(version: &str) -> bool {
+    version.starts_with("2.")
+}
+
+/// Whether a version's tools have Kafka 3's class names.
 pub(crate) fn is_kafka_3(version: &str) -> bool {
     version.starts_with("3.")
+}
+
+/// Whether a version logs through Log4j 1, or what took its place.
+pub(crate) fn logs_by_log4j_1(version: &str) -> bool {
+    is_kafka_2(version) || is_kafka_3(version)
 }
 
 #[cfg(test)]

@@ -76,23 +76,22 @@ impl Java {
     pub async fn new(version: &str) -> Result<Self> {
         let wanted = version.to_owned();
         let jars = tokio::task::spawn_blocking(move || jars::fetch(&wanted)).await??;
-        let (file, text) = match jars::is_kafka_3(version) {
+        let (file, text) = match jars::logs_by_log4j_1(version) {
             true => ("log4j.properties", RELOAD4J),
             false => ("log4j2.properties", LOG4J_2),
         };
-        let log_config = jars.join(file);
-        if fs::read_to_string(&log_config).ok().as_deref() != Some(text) {
-            // Renamed into place: another process may be about to read it.
-            let written = jars.join(unique(file));
-            fs::write(&written, text)?;
-            fs::rename(&written, &log_config)?;
-        }
+        let log_config = keep(&jars, file, text)?;
         Ok(Self { version: version.to_owned(), jars, log_config })
     }
 
     /// The Kafka version.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// Whether this is Kafka 2, whose brokers need ZooKeeper and whose tools have class names of their own.
+    pub fn is_kafka_2(&self) -> bool {
+        jars::is_kafka_2(&self.version)
     }
 
     /// Whether this is Kafka 3, some of whose tools have other class names than Kafka 4's.
@@ -119,7 +118,10 @@ impl Java {
     }
 
     fn command(&self, jvm: Jvm, level: &str, main: &str, args: &[&str]) -> Vec<String> {
-        let log_option = if self.is_kafka_3() { "log4j.configuration" } else { "log4j2.configurationFile" };
+        let log_option = match jars::logs_by_log4j_1(&self.version) {
+            true => "log4j.configuration",
+            false => "log4j2.configurationFile",
+        };
         let mut command = vec!["java".to_owned(), format!("-Xmx{}m", jvm.heap_mb)];
         if jvm.quick_start {
             command.extend(QUICK_START.map(str::to_owned));
@@ -130,6 +132,18 @@ impl Java {
         command.extend(args.iter().map(|&arg| arg.to_owned()));
         command
     }
+}
+
+/// Puts a file with this text into a directory unless it is there; gives its path.
+fn keep(dir: &Path, file: &str, text: &str) -> Result<PathBuf> {
+    let path = dir.join(file);
+    if fs::read_to_string(&path).ok().as_deref() != Some(text) {
+        // Renamed into place: another process may be about to read it.
+        let written = dir.join(unique(file));
+        fs::write(&written, text)?;
+        fs::rename(&written, &path)?;
+    }
+    Ok(path)
 }
 
 fn run(command: &[String], input: &str) -> Result<Output> {

@@ -31,7 +31,9 @@ impl Tools {
 
     /// `kafka-topics` with `args`.
     pub async fn topics(&self, args: &[&str]) -> Result<String> {
-        Ok(self.run("org.apache.kafka.tools.TopicCommand", args).await?.stdout)
+        let main =
+            if self.java.is_kafka_2() { "kafka.admin.TopicCommand" } else { "org.apache.kafka.tools.TopicCommand" };
+        Ok(self.run(main, args).await?.stdout)
     }
 
     /// `kafka-topics --list`: all topic names.
@@ -46,15 +48,18 @@ impl Tools {
 
     /// `kafka-consumer-groups` with `args`.
     pub async fn consumer_groups(&self, args: &[&str]) -> Result<String> {
-        Ok(self.run("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", args).await?.stdout)
+        let main = match self.java.is_kafka_2() {
+            true => "kafka.admin.ConsumerGroupCommand",
+            false => "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+        };
+        Ok(self.run(main, args).await?.stdout)
     }
 
     /// `kafka-console-producer`: one record for each line. `args` may be `["--property", "parse.key=true"]` and the like.
     pub async fn console_produce(&self, topic: &str, lines: &[&str], args: &[&str]) -> Result<()> {
-        let main = if self.java.is_kafka_3() {
-            "kafka.tools.ConsoleProducer"
-        } else {
-            "org.apache.kafka.tools.ConsoleProducer"
+        let main = match self.java.is_kafka_2() || self.java.is_kafka_3() {
+            true => "kafka.tools.ConsoleProducer",
+            false => "org.apache.kafka.tools.ConsoleProducer",
         };
         let args: Vec<_> = ["--topic", topic].iter().chain(args).copied().collect();
         let mut input = lines.join("\n");
@@ -69,7 +74,11 @@ impl Tools {
         let count_arg = count.to_string();
         let own = ["--topic", topic, "--from-beginning", "--timeout-ms", "30000", "--max-messages", &count_arg];
         let args: Vec<_> = own.iter().chain(args).copied().collect();
-        let output = self.run("org.apache.kafka.tools.consumer.ConsoleConsumer", &args).await?;
+        let main = match self.java.is_kafka_2() {
+            true => "kafka.tools.ConsoleConsumer",
+            false => "org.apache.kafka.tools.consumer.ConsoleConsumer",
+        };
+        let output = self.run(main, &args).await?;
         let lines: Vec<_> = output.stdout.lines().map(str::to_owned).collect();
         anyhow::ensure!(lines.len() == count, "{} of {count} records of {topic}: {output:?}", lines.len());
         Ok(lines)

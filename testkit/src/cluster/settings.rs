@@ -8,9 +8,13 @@ use anyhow::Result;
 use super::join;
 use super::node::Node;
 
-/// Writes a broker's `server.properties`; what `extra` says wins.
-pub(super) fn write(node: &Node, nodes: &[Node], extra: &[(String, String)]) -> Result<()> {
-    let mut properties = listeners(node, nodes);
+/// Writes a broker's `server.properties`; what `extra` says wins. With the address of a `zookeeper` it is Kafka 2's.
+pub(super) fn write(node: &Node, nodes: &[Node], zookeeper: Option<&str>, extra: &[(String, String)]) -> Result<()> {
+    let mut properties = listeners(node, zookeeper.is_none());
+    properties.extend(match zookeeper {
+        Some(address) => with_zookeeper(node, address),
+        None => with_controllers(node, nodes),
+    });
     properties.extend(small(nodes.len()));
     properties.insert("log.dirs".to_owned(), node.data().display().to_string());
     properties.extend(extra.iter().map(|(key, value)| (key.clone(), value.replace("{id}", &node.id.to_string()))));
@@ -21,22 +25,41 @@ pub(super) fn write(node: &Node, nodes: &[Node], extra: &[(String, String)]) -> 
     Ok(std::fs::write(node.config(), text)?)
 }
 
-fn listeners(node: &Node, nodes: &[Node]) -> BTreeMap<String, String> {
-    let slots = || node.proxied.iter().enumerate();
-    let listens = slots().map(|(i, (listens, _))| format!("PROXIED{i}://{}", listens.address()));
-    let advertised = slots().map(|(i, (_, advertised))| format!("PROXIED{i}://{}", advertised.address()));
-    let own = [format!("DIRECT://{}", node.address())];
-    let controller = format!("CONTROLLER://{}", node.controller.address());
-    let names =
-        ["CONTROLLER".to_owned(), "DIRECT".to_owned()].into_iter().chain(slots().map(|(i, _)| format!("PROXIED{i}")));
-
+fn with_controllers(node: &Node, nodes: &[Node]) -> Vec<(String, String)> {
     [
         ("process.roles", "broker,controller".to_owned()),
         ("node.id", node.id.to_string()),
         ("controller.quorum.voters", join(nodes.iter().map(|n| format!("{}@{}", n.id, n.controller.address())))),
         ("controller.listener.names", "CONTROLLER".to_owned()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into()
+}
+
+fn with_zookeeper(node: &Node, address: &str) -> Vec<(String, String)> {
+    [
+        ("broker.id", node.id.to_string()),
+        ("zookeeper.connect", address.to_owned()),
+        ("zookeeper.session.timeout.ms", "6000".to_owned()),
+        // It may start together with the brokers, on a machine that has much to do.
+        ("zookeeper.connection.timeout.ms", "60000".to_owned()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into()
+}
+
+fn listeners(node: &Node, is_controller: bool) -> BTreeMap<String, String> {
+    let slots = || node.proxied.iter().enumerate();
+    let listens = slots().map(|(i, (listens, _))| format!("PROXIED{i}://{}", listens.address()));
+    let advertised = slots().map(|(i, (_, advertised))| format!("PROXIED{i}://{}", advertised.address()));
+    let own = [format!("DIRECT://{}", node.address())];
+    let controller = is_controller.then(|| format!("CONTROLLER://{}", node.controller.address()));
+    let names = ["CONTROLLER", "DIRECT"].map(str::to_owned).into_iter().skip(usize::from(!is_controller));
+    let names = names.chain(slots().map(|(i, _)| format!("PROXIED{i}")));
+
+    [
         ("inter.broker.listener.name", "DIRECT".to_owned()),
-        ("listeners", join(own.clone().into_iter().chain([controller]).chain(listens))),
+        ("listeners", join(own.clone().into_iter().chain(controller).chain(listens))),
         ("advertised.listeners", join(own.into_iter().chain(advertised))),
         ("listener.security.protocol.map", join(names.map(|name| format!("{name}:PLAINTEXT")))),
     ]
