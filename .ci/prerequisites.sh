@@ -26,9 +26,11 @@ check_prerequisites() {
         version=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1)
     fi
     if [ -z "$version" ]; then
-        lacks "Java 17 or later, which Kafka runs on" openjdk-17-jre-headless
+        lacks "Java 17 or later, which Kafka runs on" openjdk-17-jdk-headless
     elif [ "$version" -lt 17 ]; then
-        lacks "Java 17 or later, java on the path is $version" openjdk-17-jre-headless
+        lacks "Java 17 or later, java on the path is $version" openjdk-17-jdk-headless
+    elif ! java --list-modules | grep '^jdk\.compiler@' >/dev/null; then
+        lacks "Java's compiler, for a program of the tests" openjdk-17-jdk-headless
     fi
     has mvn || lacks "mvn, which fetches Kafka" maven
     has cc && has c++ && has make || lacks "cc, c++ and make, which build librdkafka for the tests" build-essential

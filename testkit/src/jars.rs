@@ -62,7 +62,7 @@ fn maven(version: &str, into: &Path) -> Result<()> {
     let output = match output {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             bail!(
-                "no `mvn` on the path: the tests need Maven and Java 17 or later (Debian: maven, openjdk-17-jre-headless)"
+                "no `mvn` on the path: the tests need Maven and Java 17 or later (Debian: maven, openjdk-17-jdk-headless)"
             )
         }
         other => other.context("running mvn")?,

@@ -108,7 +108,24 @@ impl Java {
     /// Runs a main class to its end with `input` as standard input. An exit code other than 0 is an error that holds
     /// all output.
     pub async fn tool(&self, main: &str, args: &[&str], input: &str) -> Result<ToolOutput> {
-        let command = self.command(Jvm::quick(256), "WARN", main, args);
+        self.run(Jvm::quick(256), main, args, input).await
+    }
+
+    /// As [`Java::tool`] for a program in a single source file of this name, compiled as it starts.
+    pub(crate) async fn source(
+        &self,
+        file: &str,
+        text: &str,
+        heap_mb: u32,
+        args: &[&str],
+        input: &str,
+    ) -> Result<ToolOutput> {
+        let file = keep(&self.jars, file, text)?.display().to_string();
+        self.run(Jvm::quick(heap_mb), &file, args, input).await
+    }
+
+    async fn run(&self, jvm: Jvm, main: &str, args: &[&str], input: &str) -> Result<ToolOutput> {
+        let command = self.command(jvm, "WARN", main, args);
         let (shown, input) = (format!("{main} {}", args.join(" ")), input.to_owned());
         let output = tokio::task::spawn_blocking(move || run(&command, &input)).await?.context(shown.clone())?;
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -170,6 +187,6 @@ fn java_exists() -> Result<()> {
     });
     match found {
         true => Ok(()),
-        false => bail!("no `java` on the path: the tests need Java 17 or later (Debian: openjdk-17-jre-headless)"),
+        false => bail!("no `java` on the path: the tests need Java 17 or later (Debian: openjdk-17-jdk-headless)"),
     }
 }

@@ -1,7 +1,7 @@
 //! Real Apache Kafka for tests and the demo: clusters, Connect with MirrorMaker 2, a proxy that does damage, and
 //! clients that share no code with what is tested. Nothing it starts outlives the process that started it.
 //!
-//! Needs Java 17, Maven (for the first run of a version) and `setpriv`; Linux only.
+//! Needs Java 17 with its compiler, Maven (for the first run of a version) and `setpriv`; Linux only.
 
 mod clients;
 mod cluster;

@@ -1,5 +1,7 @@
 //! Kafka's own command-line tools, for what only they can prove.
 
+mod java_clients;
+
 use std::path::Path;
 
 use anyhow::Result;

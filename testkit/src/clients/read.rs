@@ -117,6 +117,9 @@ pub async fn read_all(bootstrap: &str, topic: &str) -> Result<Vec<Vec<RecordView
 
 /// As [`read_all`]. With [`Isolation::ReadCommitted`] it ends at the last stable offset where that comes first. A
 /// batch whose CRC is wrong is an error, and so are 60 s without progress.
+///
+/// Formats 0 and 1 can't be read so: librdkafka 2.12 takes the lengths in such messages for varints where the Fetch
+/// answer is of version 12 or later. [`Tools::java_read_all`](crate::Tools::java_read_all) can.
 pub async fn read_all_with(bootstrap: &str, topic: &str, isolation: Isolation) -> Result<Vec<Vec<RecordView>>> {
     let mut client = config(bootstrap);
     client

@@ -5,7 +5,8 @@ use ::testkit::process::is_alive;
 use ::testkit::{
     Bulk, Cluster, Codec, Isolation, Producing, Record, TimestampKind, Watermarks, bulk_produce, commit_group_offset,
     committed_group_offset, create_partitions, create_topic, delete_records, delete_topic, pair, produce, produce_with,
-    read_all, read_all_with, set_topic_configs, topic_configs, unique, wait_until, wait_until_eq, watermarks,
+    read_all, read_all_with, set_topic_configs, topic_configs, unique, wait_for_topic, wait_until, wait_until_eq,
+    watermarks,
 };
 
 use super::DEADLINE;
@@ -62,6 +63,35 @@ async fn kafka_3_9_speaks_all_codecs() -> Result<()> {
     for codec in Codec::ALL {
         assert!(dump.contains(&format!("compresscodec: {}", codec.name())), "{dump}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn kafka_2_8_stores_what_old_formats_say_and_comes_back() -> Result<()> {
+    let cluster = Cluster::builder().version("2.8.2").proxied().start().await?;
+    let (direct, proxied) = (cluster.bootstrap(), cluster.proxied_bootstrap()?);
+    let topic = unique("old");
+    create_topic(&direct, &topic, 2, 1, &[("message.format.version", "0.10.2-IV0")]).await?;
+    let plain = Producing { codec: Codec::Lz4, idempotent: false, ..Producing::default() };
+    let records: Vec<_> = (0..20).map(|n| Record::new(format!("{n}"), "old ".repeat(20)).at(1_000 + n)).collect();
+    produce_with(&proxied, &topic, 1, &records, &plain).await?;
+    let tools = cluster.tools();
+    let read = async || tools.java_read_all(&[&topic], Isolation::ReadCommitted).await;
+    let before = read().await?;
+    assert_eq!(before[0][1].len(), 20);
+    assert!(before[0][1].iter().zip(1_000..).all(|(record, at)| record.timestamp == at), "{before:?}");
+    assert_eq!(tools.list_topics().await?, [topic.clone()]);
+
+    cluster.restart(1).await?;
+    // A broker of Kafka 2 is told of its topics once it is up.
+    wait_for_topic(&direct, &topic, 2).await?;
+    assert_eq!(read().await?, before);
+    let segment = cluster.partition_dir(1, &topic, 1)?.join("00000000000000000000.log");
+    let dump = tools.dump_log(&segment).await?;
+    assert!(dump.contains("magic: 1 compresscodec: LZ4"), "{dump}");
+    let pids = [cluster.pid(1)?, cluster.zookeeper_pid()?];
+    drop(cluster);
+    assert!(!pids.into_iter().any(is_alive));
     Ok(())
 }
 

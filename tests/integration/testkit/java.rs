@@ -2,12 +2,12 @@
 
 use ::testkit::anyhow::{Result, ensure};
 use ::testkit::{
-    Codec, Connect, Java, Jvm, Record, create_topic, fetch_jars, kafka_version, pair, produce, read_all, unique,
-    wait_until,
+    Codec, Connect, Isolation, Java, Jvm, Record, create_topic, fetch_jars, kafka_version, pair, produce, read_all,
+    unique, wait_until,
 };
 use serde_json::json;
 
-use super::DEADLINE;
+use super::{DEADLINE, now_ms};
 
 #[tokio::test]
 async fn jars_are_fetched_once() -> Result<()> {
@@ -76,5 +76,35 @@ async fn mirror_maker_2_copies_a_topic() -> Result<()> {
     assert!(usage.max_rss_bytes > 50 << 20 && usage.cpu_seconds > 0.5, "{usage:?}");
     connect.stop().await?;
     assert!(connect.usage().is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn javas_clients_read_and_write_all_of_a_record() -> Result<()> {
+    let source = &pair().await?.source;
+    let tools = source.tools().await?;
+    let (from_librdkafka, from_java) = (unique("librdkafka"), unique("java"));
+    let records = [
+        Record::new(vec![0x80, 0], "").header("h", None).header("", Some(b"")).header("h", Some(&[0xff])).at(5),
+        Record { key: None, value: None, ..Record::default() }.at(1),
+        Record::value(vec![b'x'; 100_000]).at(now_ms()),
+    ];
+    for topic in [&from_librdkafka, &from_java] {
+        create_topic(&source.bootstrap, topic, 2, 1, &[]).await?;
+    }
+    produce(&source.bootstrap, &from_librdkafka, 1, &records, Codec::Gzip).await?;
+    tools.java_produce(&from_java, 1, &records, Codec::Zstd, &[]).await?;
+
+    let topics = [from_librdkafka.as_str(), &from_java];
+    let read = tools.java_read_all(&topics, Isolation::ReadCommitted).await?;
+    assert_eq!(read[0], read[1]);
+    for (topic, by_java) in topics.iter().zip(&read) {
+        assert_eq!(by_java[1].len(), records.len());
+        assert_eq!(*by_java, read_all(&source.bootstrap, topic).await?);
+    }
+    for (view, record) in read[0][1].iter().zip(&records) {
+        assert_eq!((&view.key, &view.value, &view.headers), (&record.key, &record.value, &record.headers));
+        assert_eq!(Some(view.timestamp), record.timestamp);
+    }
     Ok(())
 }
