@@ -18,13 +18,13 @@ use kmirror::flow::{Engine, FetchSettings, Flow, FlowPartition, FlowSpec, Limits
 
 use crate::shared::pair;
 
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 fn cluster(alias: &str, bootstrap: &str) -> Cluster {
     Cluster::new(ClusterConfig::new(alias, &crate::shared::addresses(bootstrap)))
 }
 
-fn flow(source: &str, target: &str, from: &str, to: &str, partitions: i32, start: Start) -> Flow {
+pub(crate) fn flow(source: &str, target: &str, from: &str, to: &str, partitions: i32, start: Start) -> Flow {
     Engine::new("test").start(spec(source, target, from, to, 0..partitions, start))
 }
 
@@ -50,7 +50,7 @@ fn spec(source: &str, target: &str, from: &str, to: &str, partitions: Range<i32>
 }
 
 /// Waits until the flow has acknowledged up to these last source offsets.
-async fn reached(flow: &Flow, topic: &str, last: &[i64]) -> Result<()> {
+pub(crate) async fn reached(flow: &Flow, topic: &str, last: &[i64]) -> Result<()> {
     let wanted: BTreeMap<_, _> = last.iter().zip(0..).map(|(o, p)| (TopicPartition::new(topic, p), *o)).collect();
     wait_until("the flow's positions", DEADLINE, || async {
         let now = flow.positions();
@@ -60,12 +60,12 @@ async fn reached(flow: &Flow, topic: &str, last: &[i64]) -> Result<()> {
     .await
 }
 
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(0))
 }
 
 /// Keys, values, headers and timestamps that a careless copy would alter.
-fn awkward_records(count: i64) -> Vec<Record> {
+pub(crate) fn awkward_records(count: i64) -> Vec<Record> {
     (0..count)
         .map(|i| match i % 5 {
             0 => Record::new(format!("key-{i}"), format!("{{\"n\":{i},\"text\":\"{}\"}}", "x".repeat(400)))

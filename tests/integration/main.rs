@@ -2,10 +2,12 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+mod both_ends;
 mod flow;
 mod kmirror;
 mod layering;
 mod mirror;
+mod old;
 mod shared;
 mod testkit;
 mod transforms;

@@ -1,0 +1,3 @@
+//! Old brokers at either end.
+
+mod clusters;
