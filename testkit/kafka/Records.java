@@ -3,8 +3,9 @@
  *
  *   java -cp 'jars/*' Records.java read BOOTSTRAP ISOLATION TOPIC…
  *       prints all records up to the present ends, a line each
- *   java -cp 'jars/*' Records.java write BOOTSTRAP TOPIC PARTITION [PROPERTY=VALUE…]
- *       writes those of standard input, as read prints them but without topic, partition, offset and kind of time
+ *   java -cp 'jars/*' Records.java write BOOTSTRAP TOPIC PARTITION:CODEC,… [PROPERTY=VALUE…]
+ *       writes those of standard input to each of the partitions; lines are as read prints them, but without topic,
+ *       partition, offset and kind of time
  *
  * A line has fields between tabs: topic, partition, offset, kind of time (0 create time, 1 log append time, -1 none), time in
  * ms, key, value, headers. Bytes are hexadecimal, null is "-"; headers are "name:value" between blanks.
@@ -40,7 +41,7 @@ public final class Records {
     public static void main(String[] args) throws Exception {
         switch (args[0]) {
             case "read" -> read(args[1], args[2], List.of(args).subList(3, args.length));
-            case "write" -> write(args[1], args[2], Integer.parseInt(args[3]), List.of(args).subList(4, args.length));
+            case "write" -> write(args[1], args[2], args[3].split(","), List.of(args).subList(4, args.length));
             default -> throw new IllegalArgumentException(args[0]);
         }
     }
@@ -93,34 +94,39 @@ public final class Records {
             "" + record.timestamp(), hex(record.key()), hex(record.value()), headers);
     }
 
-    private static void write(String bootstrap, String topic, int partition, List<String> more) throws Exception {
-        Properties properties = new Properties();
-        properties.put("bootstrap.servers", bootstrap);
-        properties.put("linger.ms", "5");
-        for (String property : more) {
-            String[] parts = property.split("=", 2);
-            properties.put(parts[0], parts[1]);
-        }
-        ByteArraySerializer bytes = new ByteArraySerializer();
+    private static void write(String bootstrap, String topic, String[] where, List<String> more) throws Exception {
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.US_ASCII));
-        List<Future<RecordMetadata>> sent = new ArrayList<>();
-        try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(properties, bytes, bytes)) {
-            for (String line = in.readLine(); line != null; line = in.readLine()) {
-                String[] fields = line.split("\t", -1);
-                List<Header> headers = new ArrayList<>();
-                for (String header : fields[3].isEmpty() ? new String[0] : fields[3].split(" ")) {
-                    String[] parts = header.split(":", -1);
-                    headers.add(new RecordHeader(new String(bytes(parts[0]), StandardCharsets.UTF_8), bytes(parts[1])));
-                }
-                Long timestamp = fields[0].equals("-") ? null : Long.valueOf(fields[0]);
-                sent.add(producer.send(
-                    new ProducerRecord<>(topic, partition, timestamp, bytes(fields[1]), bytes(fields[2]), headers)));
+        List<String> lines = in.lines().toList();
+        for (String each : where) {
+            String[] parts = each.split(":");
+            Properties properties = new Properties();
+            properties.put("bootstrap.servers", bootstrap);
+            properties.put("linger.ms", "5");
+            properties.put("compression.type", parts[1]);
+            for (String property : more) {
+                String[] pair = property.split("=", 2);
+                properties.put(pair[0], pair[1]);
             }
-            producer.flush();
+            ByteArraySerializer bytes = new ByteArraySerializer();
+            List<Future<RecordMetadata>> sent = new ArrayList<>();
+            try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(properties, bytes, bytes)) {
+                lines.forEach(line -> sent.add(producer.send(record(topic, Integer.valueOf(parts[0]), line))));
+            }
+            for (Future<RecordMetadata> acknowledged : sent) {
+                acknowledged.get();
+            }
         }
-        for (Future<RecordMetadata> each : sent) {
-            each.get();
+    }
+
+    private static ProducerRecord<byte[], byte[]> record(String topic, Integer partition, String line) {
+        String[] fields = line.split("\t", -1);
+        List<Header> headers = new ArrayList<>();
+        for (String header : fields[3].isEmpty() ? new String[0] : fields[3].split(" ")) {
+            String[] parts = header.split(":", -1);
+            headers.add(new RecordHeader(new String(bytes(parts[0]), StandardCharsets.UTF_8), bytes(parts[1])));
         }
+        Long timestamp = fields[0].equals("-") ? null : Long.valueOf(fields[0]);
+        return new ProducerRecord<>(topic, partition, timestamp, bytes(fields[1]), bytes(fields[2]), headers);
     }
 
     private static String hex(byte[] bytes) {

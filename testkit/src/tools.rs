@@ -2,9 +2,9 @@
 
 mod java_clients;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::java::{Java, ToolOutput};
 
@@ -82,7 +82,7 @@ impl Tools {
         };
         let output = self.run(main, &args).await?;
         let lines: Vec<_> = output.stdout.lines().map(str::to_owned).collect();
-        anyhow::ensure!(lines.len() == count, "{} of {count} records of {topic}: {output:?}", lines.len());
+        ensure!(lines.len() == count, "{} of {count} records of {topic}: {output:?}", lines.len());
         Ok(lines)
     }
 
@@ -91,6 +91,17 @@ impl Tools {
         let segment = segment.display().to_string();
         let args = ["--deep-iteration", "--print-data-log", "--files", &segment];
         Ok(self.java.tool("kafka.tools.DumpLogSegments", &args, "").await?.stdout)
+    }
+
+    /// `kafka-dump-log` of segment files: a line for each batch of each.
+    pub async fn dump_batches(&self, segments: &[PathBuf]) -> Result<Vec<Vec<String>>> {
+        let names = segments.iter().map(|segment| segment.display().to_string()).collect::<Vec<_>>().join(",");
+        let dump = self.java.tool("kafka.tools.DumpLogSegments", &["--files", &names], "").await?.stdout;
+        let batches =
+            |of: &str| of.lines().filter(|line| line.starts_with("baseOffset: ")).map(str::to_owned).collect();
+        let dumped: Vec<Vec<String>> = dump.split("Dumping ").skip(1).map(batches).collect();
+        ensure!(dumped.len() == segments.len(), "{} of {} files: {dump:.2000}", dumped.len(), segments.len());
+        Ok(dumped)
     }
 
     /// `kafka-producer-perf-test` at full speed; gives what it prints. `properties` are the producer's.

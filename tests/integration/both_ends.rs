@@ -1,10 +1,11 @@
 //! What the two ends of a copy hold, as two kinds of consumers see it: librdkafka and Kafka's in Java.
 
 use ::testkit::{
-    Isolation, RecordView, TimestampKind, Tools,
+    Codec, Isolation, RecordView, TimestampKind, Tools,
     anyhow::{Result, bail, ensure},
     read_all, read_all_with, wait_until, watermarks,
 };
+use futures_util::future::try_join_all;
 use kmirror::flow::Flow;
 
 use crate::flow::DEADLINE;
@@ -45,6 +46,11 @@ pub(crate) fn content(held: &Held) -> Held {
     let kind = |timestamp| if timestamp == -1 { TimestampKind::None } else { TimestampKind::CreateTime };
     let of = |r: &RecordView| RecordView { offset: 0, timestamp_kind: kind(r.timestamp), ..r.clone() };
     held.iter().map(|records| records.iter().map(of).collect()).collect()
+}
+
+/// Does something for each codec and a partition of its own, at the same time: a producer needs a while to begin.
+pub(crate) async fn each(codecs: &[Codec], act: impl AsyncFn(Codec, i32) -> Result<()>) -> Result<()> {
+    try_join_all(codecs.iter().zip(0..).map(|(&codec, partition)| act(codec, partition))).await.map(|_| ())
 }
 
 /// Waits until each pair's second topic holds as many records as are `expected` of the first, requires them to be the same,

@@ -28,7 +28,7 @@ pub(crate) fn flow(source: &str, target: &str, from: &str, to: &str, partitions:
     Engine::new("test").start(spec(source, target, from, to, 0..partitions, start))
 }
 
-fn spec(source: &str, target: &str, from: &str, to: &str, partitions: Range<i32>, start: Start) -> FlowSpec {
+pub(crate) fn spec(source: &str, target: &str, from: &str, to: &str, partitions: Range<i32>, start: Start) -> FlowSpec {
     let partition = |p| FlowPartition {
         source: TopicPartition::new(from, p),
         target: TopicPartition::new(to, p),

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod both_ends;
+mod fidelity;
 mod flow;
 mod kmirror;
 mod layering;

@@ -36,17 +36,19 @@ impl Tools {
         Ok(records)
     }
 
-    /// Produces records to a partition in order by Kafka's Java producer. `properties` are further ones of the producer's.
+    /// Produces the same records to partitions, each in a codec of its own, in order, by Kafka's Java producer.
+    /// `properties` are further ones of the producer's.
     pub async fn java_produce(
         &self,
         topic: &str,
-        partition: i32,
+        partitions: &[(i32, Codec)],
         records: &[Record],
-        codec: Codec,
         properties: &[&str],
     ) -> Result<()> {
-        let (partition, codec) = (partition.to_string(), format!("compression.type={}", codec.name()));
-        let args = [&["write", &self.bootstrap, topic, &partition, &codec][..], properties].concat();
+        let partitions: Vec<_> =
+            partitions.iter().map(|(number, codec)| format!("{number}:{}", codec.name())).collect();
+        let partitions = partitions.join(",");
+        let args = [&["write", &self.bootstrap, topic, &partitions][..], properties].concat();
         let lines: String = records.iter().map(line).collect();
         self.java.source(FILE, PROGRAM, HEAP_MB, &args, &lines).await?;
         Ok(())

@@ -93,7 +93,7 @@ async fn javas_clients_read_and_write_all_of_a_record() -> Result<()> {
         create_topic(&source.bootstrap, topic, 2, 1, &[]).await?;
     }
     produce(&source.bootstrap, &from_librdkafka, 1, &records, Codec::Gzip).await?;
-    tools.java_produce(&from_java, 1, &records, Codec::Zstd, &[]).await?;
+    tools.java_produce(&from_java, &[(1, Codec::Zstd)], &records, &[]).await?;
 
     let topics = [from_librdkafka.as_str(), &from_java];
     let read = tools.java_read_all(&topics, Isolation::ReadCommitted).await?;

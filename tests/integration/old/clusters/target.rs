@@ -15,14 +15,16 @@ async fn kafka_2_8_takes_copies_back_also_when_it_is_killed() -> Result<()> {
     for (topic, partitions) in [(&plain, 5), (&transactional, 5), (&refused, 1)] {
         create_topic(&source.bootstrap, topic, partitions, 1, &[]).await?;
     }
-    for (codec, partition) in Codec::ALL.into_iter().zip(0..) {
+    each(&Codec::ALL, async |codec, partition| {
         produce(&source.bootstrap, &plain, partition, &awkward_records(100), codec).await?;
         for commit in [true, false] {
             let transaction = Some((unique("tx"), commit));
             let how = Producing { codec, batch_records: Some(7), transaction, ..Producing::default() };
             produce_with(&source.bootstrap, &transactional, partition, &awkward_records(50), &how).await?;
         }
-    }
+        Ok(())
+    })
+    .await?;
     let topics = [(plain.clone(), 5), (transactional.clone(), 5)];
     let (pairs, flows) = copies(&source.bootstrap, &target.bootstrap, &topics).await?;
     let names = [plain.as_str(), &transactional];
@@ -38,7 +40,7 @@ async fn kafka_2_8_takes_copies_back_also_when_it_is_killed() -> Result<()> {
     assert!(reason.contains("UNSUPPORTED_FOR_MESSAGE_FORMAT") && reason.contains(&remote), "{reason}");
 
     // Batches under way when the broker is killed arrive once.
-    let load = Steady { rate: 1_000, records: 10_000, partitions: 5, value_bytes: 200, codec: Codec::Lz4 };
+    let load = Steady { rate: 1_000, records: 7_000, partitions: 5, value_bytes: 200, codec: Codec::Lz4 };
     let killed = async {
         cluster.kill9(1)?;
         // It has to wait until ZooKeeper believes that it is gone.

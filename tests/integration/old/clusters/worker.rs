@@ -33,7 +33,7 @@ async fn a_worker_mirrors_from_kafka_2_8_and_one_on_it_mirrors_back() -> Result<
     let topic = unique("back");
     let configs = [("message.timestamp.after.max.ms", "3600000"), ("retention.ms", "123456789000")];
     create_topic(&new.bootstrap, &topic, 2, 1, &configs).await?;
-    for codec in Codec::ALL {
+    for codec in [Codec::Gzip, Codec::Zstd] {
         produce(&new.bootstrap, &topic, 1, &awkward_records(20), codec).await?;
     }
     let mut back = Kmirror::on(&bootstrap).start().await?;
