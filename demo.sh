@@ -25,7 +25,7 @@ cleanly.
   --keep  leave everything running behind the table, print the addresses, and stop on Ctrl-C
 
 Uses free ports of the loopback interface and a temporary directory. Takes about half a minute; the first time some
-minutes more, to build and to fetch Kafka. Needs Java 17, Maven, curl, a C compiler and Rust; it says what is missing.
+minutes more, to build and to fetch Kafka. Needs Java 17 (a JDK), Maven, curl, a C compiler and Rust; it says what is missing.
 END
 }
 
