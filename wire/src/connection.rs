@@ -18,7 +18,7 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::{
     messages::{ApiVersionsRequest, ApiVersionsResponse, RequestHeader, ResponseHeader},
-    protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes},
+    protocol::{Encodable, HeaderVersion, Request, StrBytes},
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -28,6 +28,7 @@ use tokio::{
 use self::stream::{Outgoing, Room, Segments, Vacate, Waiting, run};
 use crate::{
     call::Call,
+    decode::{decode, decode_header},
     error::{Error, Result},
     memory::Reservation,
     transport::Stream,
@@ -167,11 +168,11 @@ impl Connection {
             self.malformed(R::API, format!("the request can't be written in version {version}: {cause}"))
         })?;
         let mut body = self.exchange(R::API, correlation, vec![frame], patience, room).await?;
-        let response = ResponseHeader::decode(&mut body, R::Response::header_version(version))
-            .and_then(|_| R::Response::decode(&mut body, version))
+        let response = decode_header::<ResponseHeader>(&mut body, R::Response::header_version(version))
+            .and_then(|_| decode::<R::Response>(&mut body, version))
             .map_err(|cause| {
                 self.close("a response could not be read");
-                self.malformed(R::API, cause.to_string())
+                self.malformed(R::API, cause)
             })?;
         self.honour_throttle(R::throttle_ms(&response));
         Ok(response)
@@ -283,7 +284,7 @@ impl Connection {
             if version > 0 && i16::from_be_bytes([body[0], body[1]]) == UNSUPPORTED_VERSION {
                 continue;
             }
-            let response = ApiVersionsResponse::decode(&mut body, version)
+            let response = decode::<ApiVersionsResponse>(&mut body, version)
                 .map_err(|cause| self.malformed(api, format!("{cause}; is this a Kafka listener without TLS?")))?;
             if response.error_code != 0 {
                 return Err(Error::Broker {

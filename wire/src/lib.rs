@@ -9,6 +9,7 @@ mod call;
 mod cluster;
 mod connection;
 mod data;
+mod decode;
 mod error;
 mod fetch;
 mod memory;

@@ -5,16 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use kafka_protocol::{
     messages::{ProduceResponse, ResponseHeader},
-    protocol::{Decodable, HeaderVersion},
+    protocol::HeaderVersion,
 };
 
 use crate::{
     batch::HEADER_LEN,
     call::PRODUCE,
     cluster::{Cluster, Lane},
+    decode::{decode, decode_header},
     error::Result,
     produce_frame::{ProduceBatch as FramedBatch, encode_produce},
     types::TopicPartition,
@@ -118,13 +119,12 @@ impl Cluster {
         let frame = encode_produce(version, correlation, connection.client_id(), ACKS_ALL, broker_patience, &parts)
             .map_err(|cause| connection.malformed(api, cause.to_string()))?;
         let mut body = connection.exchange(api, correlation, frame, patience, None).await?;
-        let answer = ResponseHeader::decode(&mut body, ProduceResponse::header_version(version))
-            .and_then(|_| ProduceResponse::decode(&mut body, version))
+        let answer = decode_header::<ResponseHeader>(&mut body, ProduceResponse::header_version(version))
+            .and_then(|_| decode::<ProduceResponse>(&mut body, version))
             .map_err(|cause| {
                 connection.close("a Produce response could not be read");
-                connection.malformed(api, cause.to_string())
+                connection.malformed(api, cause)
             })?;
-        debug_assert!(!body.has_remaining(), "a Produce response has bytes left");
         connection.honour_throttle(answer.throttle_time_ms);
         let endpoints = answer.node_endpoints.iter();
         self.hint_brokers(endpoints.map(|node| (node.node_id.0, node.host.as_str(), node.port)));
