@@ -3,16 +3,17 @@
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::records::{
     Compression, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, Record as WireRecord,
-    RecordBatchDecoder, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
+    RecordBatchEncoder, RecordEncodeOptions, TimestampType,
 };
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::{
-    batch::{Batches, HEADER_LEN, Stored},
+    batch::{Batch, Batches, HEADER_LEN, Stored},
     cluster::Cluster,
     error::{Error, Result},
     fetch::{FetchLane, FetchLimits, FetchPartition},
     produce::{ProduceBatch, ProduceLane},
+    records::RecordReader,
     types::{OffsetSpec, Record, TopicPartition},
 };
 
@@ -90,14 +91,8 @@ impl Cluster {
             if batch.header().is_control() {
                 continue;
             }
-            let mut bytes = batch.bytes().clone();
-            let decoded = RecordBatchDecoder::decode(&mut bytes).map_err(|e| undecodable(e.to_string()))?;
-            records.extend(decoded.records.into_iter().filter(|r| r.offset >= position).map(|r| Record {
-                offset: r.offset,
-                timestamp: r.timestamp,
-                key: r.key,
-                value: r.value,
-            }));
+            let found = records_of(&batch).map_err(undecodable)?;
+            records.extend(found.into_iter().filter(|record| record.offset >= position));
         }
         Ok((records, next))
     }
@@ -137,6 +132,23 @@ impl Cluster {
         })
         .await
     }
+}
+
+/// The records of a batch that is no control batch.
+pub(crate) fn records_of(batch: &Batch) -> Result<Vec<Record>, String> {
+    let mut reader = RecordReader::new(batch, MAX_BATCH_BYTES).map_err(|e| e.to_string())?;
+    let mut records = Vec::new();
+    let mut bytes = 0;
+    while let Some(record) = reader.next_record().map_err(|e| e.to_string())? {
+        bytes += record.body.len();
+        if bytes > MAX_BATCH_BYTES {
+            return Err(format!("a batch holds more than {MAX_BATCH_BYTES} bytes of records"));
+        }
+        let parts = record.key_and_value().ok_or("a key or value is cut off")?;
+        let [key, value] = parts.map(|part| part.map(Bytes::copy_from_slice));
+        records.push(Record { offset: record.offset, timestamp: record.timestamp, key, value });
+    }
+    Ok(records)
 }
 
 /// One uncompressed batch, as a client without idempotence writes it.
