@@ -84,6 +84,10 @@ impl Batches {
             self.rest = self.rest.slice(size..);
             return Ok(Some(Stored::Batch(batch)));
         }
+        // Room for the offset behind it, as with format 2.
+        if !(0..i64::MAX).contains(&offset) {
+            return Err(CorruptBatch::Field { base_offset: offset, field: "offset", value: offset });
+        }
         let bytes = self.rest.split_to(size);
         Ok(Some(Stored::Legacy(LegacyMessage { offset, magic, bytes })))
     }

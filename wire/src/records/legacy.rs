@@ -20,6 +20,7 @@ const CODEC_MASK: u8 = 0x07;
 const LOG_APPEND_TIME: u8 = 0x08;
 /// Kafka's `NO_TIMESTAMP`: what messages without one have after conversion.
 const NO_TIMESTAMP: i64 = -1;
+const OUT_OF_ORDER: &str = "has an offset out of order";
 
 /// One message, read but for its value.
 struct Message {
@@ -58,14 +59,23 @@ pub fn legacy_records(
             last = inner.offset;
             true
         })?;
-        base = outer.offset - last;
+        base = outer.offset.checked_sub(last).ok_or_else(|| outer.bad(0, OUT_OF_ORDER))?;
     }
+    let (mut index, mut next, mut sound) = (0, 0, true);
     inner(&outer, codec, value, most, |inner| {
+        // The wrapper's own is the last: what is beyond would take the copy beyond records that it has not seen.
+        let offset = base.checked_add(inner.offset).filter(|offset| (next..=outer.offset).contains(offset));
+        let Some(offset) = offset else {
+            sound = false;
+            return false;
+        };
+        (index, next) = (index + 1, offset.saturating_add(1));
         body.clear();
         inner.write_body(&mut body);
         let timestamp = if outer.attributes & LOG_APPEND_TIME == 0 { inner.timestamp } else { outer.timestamp };
-        each(&RawRecord { offset: base.wrapping_add(inner.offset), timestamp, attributes: 0, body: &body })
-    })
+        each(&RawRecord { offset, timestamp, attributes: 0, body: &body })
+    })?;
+    if sound { Ok(()) } else { Err(outer.bad(index, OUT_OF_ORDER)) }
 }
 
 /// The codec of a message, by which its records are to be compressed anew.
@@ -276,6 +286,29 @@ mod tests {
             let wrapper = message(0, 103, id, 0, None, Some(&compressed(codec, &inner)));
             let found = read(0, 103, wrapper).unwrap();
             assert_eq!(found.iter().map(|(offset, ..)| *offset).collect::<Vec<_>>(), [101, 103], "{codec:?}");
+        }
+    }
+
+    #[test]
+    fn offsets_within_ascend_to_that_of_the_wrapper() {
+        let within = |offsets: &[i64], magic, last| {
+            let inner: Vec<_> = offsets.iter().map(|offset| message(magic, *offset, 0, 50, None, Some(b"v"))).collect();
+            let wrapper = message(magic, last, 1, 60, None, Some(&compressed(Codec::Gzip, &inner)));
+            read(magic, last, wrapper).map(|found| found.len())
+        };
+        assert_eq!(within(&[5, 7], 0, 7), Ok(2));
+        let cases: [(&[i64], i8, i64); 6] = [
+            (&[7, 5], 0, 7),
+            (&[7, 7], 0, 7),
+            (&[5, 8], 0, 7),
+            (&[-1, 7], 0, 7),
+            (&[i64::MAX, 1], 1, 7),
+            (&[0, i64::MIN], 1, 7),
+        ];
+        for (offsets, magic, last) in cases {
+            let found = within(offsets, magic, last);
+            let refused = matches!(found, Err(CorruptBatch::Record { what: OUT_OF_ORDER, .. }));
+            assert!(refused, "{offsets:?}: {found:?}");
         }
     }
 
