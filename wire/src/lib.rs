@@ -12,6 +12,8 @@ mod data;
 mod decode;
 mod error;
 mod fetch;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod memory;
 mod metadata;
 mod murmur2;

@@ -19,5 +19,7 @@ mod varint;
 pub use body::{Header, MalformedRecord, RecordBody};
 pub use builder::{BatchBuilder, Built};
 pub use codec::Levels;
+#[cfg(any(test, fuzzing))]
+pub(crate) use codec::{Compressing, decompressing};
 pub use legacy::{legacy_codec, legacy_records};
 pub use reader::{RawRecord, RecordReader};

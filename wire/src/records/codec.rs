@@ -29,7 +29,7 @@ impl Default for Levels {
 }
 
 /// The records within a payload. Nothing is read before it is asked for, so that what a small payload claims to hold costs nothing.
-pub(super) fn decompressing(codec: Codec, payload: Bytes) -> io::Result<Box<dyn Read + Send>> {
+pub(crate) fn decompressing(codec: Codec, payload: Bytes) -> io::Result<Box<dyn Read + Send>> {
     Ok(match codec {
         Codec::None => Box::new(payload.reader()),
         Codec::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(payload.reader())),
@@ -40,7 +40,7 @@ pub(super) fn decompressing(codec: Codec, payload: Bytes) -> io::Result<Box<dyn 
 }
 
 /// Compresses what is written to it, behind what `out` holds already.
-pub(super) enum Compressing {
+pub(crate) enum Compressing {
     None(Vec<u8>),
     Gzip(flate2::write::GzEncoder<Vec<u8>>),
     Snappy(Box<snappy::Compressing>),
@@ -49,7 +49,7 @@ pub(super) enum Compressing {
 }
 
 impl Compressing {
-    pub(super) fn new(codec: Codec, levels: Levels, out: Vec<u8>) -> io::Result<Self> {
+    pub(crate) fn new(codec: Codec, levels: Levels, out: Vec<u8>) -> io::Result<Self> {
         Ok(match codec {
             Codec::None => Self::None(out),
             Codec::Gzip => Self::Gzip(flate2::write::GzEncoder::new(out, flate2::Compression::new(levels.gzip))),
@@ -63,7 +63,7 @@ impl Compressing {
     }
 
     /// Bytes that are out: what was written last may still be held back.
-    pub(super) fn written(&self) -> usize {
+    pub(crate) fn written(&self) -> usize {
         match self {
             Self::None(out) => out.len(),
             Self::Gzip(gzip) => gzip.get_ref().len(),
@@ -74,7 +74,7 @@ impl Compressing {
     }
 
     /// All of it.
-    pub(super) fn finish(self) -> io::Result<Vec<u8>> {
+    pub(crate) fn finish(self) -> io::Result<Vec<u8>> {
         match self {
             Self::None(out) => Ok(out),
             Self::Gzip(gzip) => gzip.finish(),

@@ -76,7 +76,7 @@ impl Read for Decompressing {
     }
 }
 
-pub(in crate::records) struct Compressing {
+pub(crate) struct Compressing {
     out: Vec<u8>,
     encoder: Encoder,
     block: Vec<u8>,

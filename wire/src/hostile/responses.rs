@@ -1,0 +1,95 @@
+//! Answers of brokers.
+
+use bytes::Bytes;
+use kafka_protocol::{
+    messages::{
+        ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DescribeConfigsRequest,
+        DescribeGroupsRequest, DescribeProducersRequest, FetchRequest, FindCoordinatorRequest, InitProducerIdRequest,
+        ListOffsetsRequest, MetadataRequest, MetadataResponse, OffsetForLeaderEpochRequest, ProduceResponse,
+        ResponseHeader,
+    },
+    protocol::{Decodable, Encodable, HeaderVersion},
+};
+
+use super::{batches, input::Input};
+use crate::{
+    call::{Call, PRODUCE},
+    decode::{decode, decode_header},
+    metadata::{MetadataCache, topics_of},
+};
+
+/// Any bytes as the answer to any request in any version spoken, and what is made of it.
+pub fn responses(data: &[u8]) {
+    can_be_read(data);
+}
+
+/// As [`responses`]; tells whether the bytes are an answer.
+pub(super) fn can_be_read(data: &[u8]) -> bool {
+    let mut input = Input(data);
+    let (api, version) = (input.byte(), input.byte());
+    let body = Bytes::copy_from_slice(input.0);
+    match api % 13 {
+        0 => answer::<ApiVersionsRequest>(body, version).is_some(),
+        1 => answer::<MetadataRequest>(body, version).as_ref().map(metadata).is_some(),
+        2 => {
+            let answer = answer::<FetchRequest>(body, version);
+            for partition in answer.iter().flat_map(|answer| &answer.responses).flat_map(|topic| &topic.partitions) {
+                batches(partition.records.as_deref().unwrap_or_default());
+            }
+            answer.is_some()
+        }
+        3 => answer::<ListOffsetsRequest>(body, version).is_some(),
+        4 => answer::<OffsetForLeaderEpochRequest>(body, version).is_some(),
+        5 => answer::<InitProducerIdRequest>(body, version).is_some(),
+        6 => answer::<DescribeProducersRequest>(body, version).is_some(),
+        7 => answer::<CreateTopicsRequest>(body, version).is_some(),
+        8 => answer::<CreatePartitionsRequest>(body, version).is_some(),
+        9 => answer::<DescribeConfigsRequest>(body, version).is_some(),
+        10 => answer::<DescribeGroupsRequest>(body, version).is_some(),
+        11 => answer::<FindCoordinatorRequest>(body, version).is_some(),
+        _ => read::<ProduceResponse>(body, of(PRODUCE.2, version)).is_some(),
+    }
+}
+
+fn of((low, high): (i16, i16), choice: u8) -> i16 {
+    low + i16::from(choice) % (high - low + 1)
+}
+
+fn answer<R: Call>(body: Bytes, version: u8) -> Option<R::Response>
+where
+    R::Response: Decodable + Encodable + HeaderVersion + PartialEq + std::fmt::Debug,
+{
+    read(body, of(R::SPOKEN, version))
+}
+
+/// Decodes the bytes as a header, and as a body. What could be read is, written and read again, the same.
+fn read<M: Decodable + Encodable + HeaderVersion + PartialEq + std::fmt::Debug>(
+    mut bytes: Bytes,
+    version: i16,
+) -> Option<M> {
+    let _ = decode_header::<ResponseHeader>(&mut bytes.clone(), M::header_version(version));
+    let message: M = decode(&mut bytes, version).ok()?;
+    let mut written = bytes::BytesMut::new();
+    if message.encode(&mut written, version).is_ok() {
+        let mut written = written.freeze();
+        assert_eq!(decode::<M>(&mut written, version).unwrap(), message);
+        assert!(written.is_empty());
+    }
+    Some(message)
+}
+
+fn metadata(answer: &MetadataResponse) {
+    let topics = topics_of(answer);
+    let mut cache = MetadataCache::default();
+    cache.merge(answer, &topics);
+    cache.merge(answer, &topics);
+    for topic in &topics {
+        assert!(topic.partitions.is_sorted_by_key(|partition| partition.partition));
+        for partition in &topic.partitions {
+            let partition = crate::TopicPartition::new(topic.name.clone(), partition.partition);
+            let _ = cache.leader(&partition);
+            cache.hint(&partition, 1, 7);
+        }
+    }
+    let _ = cache.anybody();
+}
