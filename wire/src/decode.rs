@@ -7,6 +7,8 @@
 use bytes::{Buf, Bytes, TryGetError};
 use kafka_protocol::protocol::{Decodable, HeaderVersion, buf::ByteBuf};
 
+/// A number up to this is believed: as a count it costs a few megabytes at most, and tags of what other makers of brokers add are as large.
+const BELIEVED: usize = 16 * 1024;
 /// Longest variable-length number, bytes. A fifth byte is needed from 2^28 on, and no answer is that long.
 const LONGEST_VARINT: u32 = 4;
 
@@ -62,7 +64,7 @@ impl Buf for Guarded {
         self.bytes.copy_to_bytes(length)
     }
 
-    /// A byte of a variable-length number: a length or count plus one, or a tag, which is small. Or a boolean, which is 0 or 1; one that
+    /// A byte of a variable-length number: a length or count plus one, or a tag, which is small ([`BELIEVED`]). Or a boolean, which is 0 or 1; one that
     /// is not may make what follows it look greater, but never smaller.
     fn try_get_u8(&mut self) -> Result<u8, TryGetError> {
         let byte = self.bytes.try_get_u8()?;
@@ -75,14 +77,18 @@ impl Buf for Guarded {
         let claimed = self.varint.saturating_sub(1) as usize;
         (self.varint, self.shift) = (0, 0);
         let available = self.bytes.len();
-        if ends && claimed <= available { Ok(byte) } else { Err(TryGetError { requested: claimed, available }) }
+        if ends && claimed <= available.max(BELIEVED) {
+            Ok(byte)
+        } else {
+            Err(TryGetError { requested: claimed, available })
+        }
     }
 
     /// A count, a length, or a number of any other kind. One that would be a lie as a count becomes the number that is refused as a count
     /// whether there may be null or not, and as a length too.
     fn try_get_i32(&mut self) -> Result<i32, TryGetError> {
         let number = self.bytes.try_get_i32()?;
-        if self.fixed_counts && usize::try_from(number).is_ok_and(|count| count > self.bytes.len()) {
+        if self.fixed_counts && usize::try_from(number).is_ok_and(|count| count > self.bytes.len().max(BELIEVED)) {
             self.doubted = true;
             return Ok(i32::MIN);
         }
@@ -124,7 +130,7 @@ mod tests {
             let cause = decode::<MetadataResponse>(&mut lie.clone(), version).unwrap_err();
             assert!(cause.contains("negative"), "{cause}");
         }
-        for count in [&[0xff, 0xff, 0xff, 0xff, 0x0f][..], &[0xff, 0xff, 0x7f], &[8]] {
+        for count in [&[0xff, 0xff, 0xff, 0xff, 0x0f][..], &[0xff, 0xff, 0x7f], &[0xff, 0x7f], &[8]] {
             let mut lie = Bytes::from([&[0, 0, 0, 0], count, &[1, 2, 3]].concat());
             assert!(decode::<MetadataResponse>(&mut lie, 12).is_err(), "{count:?}");
             let mut lie = Bytes::from([&[0, 0, 0, 0, 0, 0, 0, 0, 0, 1], count, &[1, 2, 3]].concat());
@@ -142,6 +148,16 @@ mod tests {
         answer.extend_from_slice(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x0f]);
         answer.resize(end + 20, 0);
         assert!(decode::<MetadataResponse>(&mut answer.freeze(), 12).is_err());
+    }
+
+    #[test]
+    fn tags_nobody_knows_are_passed_over() {
+        let mut answer = written(&MetadataResponse::default(), 12);
+        answer.truncate(answer.len() - 1);
+        // One of them, 10,000, with one byte.
+        answer.extend_from_slice(&[1, 0x90, 0x4e, 1, 7]);
+        let message = decode::<MetadataResponse>(&mut answer.freeze(), 12).unwrap();
+        assert_eq!(message.unknown_tagged_fields[&10_000], [7][..]);
     }
 
     #[test]

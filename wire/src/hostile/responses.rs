@@ -72,7 +72,7 @@ fn read<M: Decodable + Encodable + HeaderVersion + PartialEq + std::fmt::Debug>(
     let mut written = bytes::BytesMut::new();
     if message.encode(&mut written, version).is_ok() {
         let mut written = written.freeze();
-        assert_eq!(decode::<M>(&mut written, version).unwrap(), message);
+        assert_eq!(M::decode(&mut written, version).unwrap(), message);
         assert!(written.is_empty());
     }
     Some(message)
