@@ -4,7 +4,6 @@
 //! rewritten and its payload moves as it came. `partition` decides, `task` acts.
 
 mod error;
-mod heap;
 mod limits;
 mod partition;
 mod plan;

@@ -38,8 +38,10 @@ use self::{
     prepare::{Prepared, Wanted, prepare},
     producing::{Producing, Sent},
 };
+use crate::foreign;
+
 use super::{
-    FetchSettings, FlowSpec, Limits, PoisonPolicy, RateCap, WriteSettings, heap,
+    FetchSettings, FlowSpec, Limits, PoisonPolicy, RateCap, WriteSettings,
     partition::Partition,
     recode::{RecodeError, Rewritten},
 };
@@ -316,7 +318,7 @@ impl Task {
         self.sweeps_left = self.sweeps_left.saturating_sub(1);
         if self.holding_count == 0 {
             if self.sweeps_left == 0 {
-                heap::give_back();
+                foreign::give_back_memory();
             }
             return;
         }

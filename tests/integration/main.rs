@@ -9,6 +9,7 @@ mod kmirror;
 mod layering;
 mod mirror;
 mod old;
+mod reader;
 mod shared;
 mod testkit;
 mod transforms;

@@ -1,6 +1,10 @@
 //! What all tests share.
 
 use ::testkit::anyhow::Result;
+use kmirror::{
+    config::IsolationLevel,
+    reader::{ReadPartition, ReadRecord, Reader, ReaderSettings, bounds},
+};
 
 /// The bootstrap lists of the two clusters that all tests share.
 pub(crate) struct Pair {
@@ -23,4 +27,28 @@ pub(crate) fn show_log() {
 /// The addresses of a comma-separated bootstrap list.
 pub(crate) fn addresses(bootstrap: &str) -> Vec<String> {
     bootstrap.split(',').map(str::to_owned).collect()
+}
+
+pub(crate) fn reader_settings(bootstrap: &str, isolation: IsolationLevel) -> ReaderSettings {
+    ReaderSettings { isolation, ..ReaderSettings::new("under-test", &addresses(bootstrap)) }
+}
+
+/// All that a topic holds now, by partition number.
+pub(crate) async fn read_topic(
+    bootstrap: &str,
+    topic: &str,
+    isolation: IsolationLevel,
+) -> Result<Vec<Vec<ReadRecord>>> {
+    let settings = reader_settings(bootstrap, isolation);
+    let mut all = Vec::new();
+    for (bounds, partition) in bounds(&settings, topic).await?.into_iter().zip(0..) {
+        let wanted = ReadPartition { topic: topic.to_owned(), partition, from: bounds.low, to: Some(bounds.high) };
+        let mut reader = Reader::start(&settings, wanted)?;
+        let mut records = Vec::new();
+        while let Some(record) = reader.next().await? {
+            records.push(record);
+        }
+        all.push(records);
+    }
+    Ok(all)
 }

@@ -1,25 +1,26 @@
 //! Batches that can't pass as they are: consumers of the target see what consumers of the source see.
 
-use ::testkit::{
-    Isolation, RecordView, TimestampKind, anyhow::Result, anyhow::ensure, create_topic, produce, produce_with,
-    read_all, read_all_with, unique, wait_until,
+use ::testkit::{anyhow::Result, anyhow::ensure, create_topic, produce, produce_with, unique, wait_until};
+use ::wire::{BatchHeader, Batches, Stored};
+use kmirror::{
+    config::IsolationLevel::{self, ReadCommitted, ReadUncommitted},
+    reader::{ReadRecord, TimestampType},
 };
 
-use ::wire::{BatchHeader, Batches, Stored};
-
 use super::*;
+use crate::shared::read_topic;
 
 /// How records are copied: offsets are each cluster's own, and what a target's topic calls its times is its own as well.
-pub(super) fn content(partitions: Vec<Vec<RecordView>>) -> Vec<Vec<RecordView>> {
-    let of = |record: RecordView| RecordView { offset: 0, timestamp_kind: TimestampKind::CreateTime, ..record };
+pub(super) fn content(partitions: Vec<Vec<ReadRecord>>) -> Vec<Vec<ReadRecord>> {
+    let of = |record: ReadRecord| ReadRecord { offset: 0, timestamp_type: TimestampType::CreateTime, ..record };
     partitions.into_iter().map(|records| records.into_iter().map(of).collect()).collect()
 }
 
-async fn arrives(source: &str, from: &str, isolation: Isolation, target: &str, to: &str, flow: &Flow) -> Result<()> {
+async fn arrives(source: &str, from: &str, level: IsolationLevel, target: &str, to: &str, flow: &Flow) -> Result<()> {
     wait_until("the same records at both ends", DEADLINE, || async {
-        let (expected, found) =
-            (content(read_all_with(source, from, isolation).await?), content(read_all(target, to).await?));
-        let counts = |partitions: &[Vec<RecordView>]| partitions.iter().map(Vec::len).collect::<Vec<_>>();
+        let expected = content(read_topic(source, from, level).await?);
+        let found = content(read_topic(target, to, ReadUncommitted).await?);
+        let counts = |partitions: &[Vec<ReadRecord>]| partitions.iter().map(Vec::len).collect::<Vec<_>>();
         let status = flow.status().borrow().clone();
         ensure!(found == expected, "{:?} of {:?}: {status:?}", counts(&found), counts(&expected));
         Ok(())
@@ -61,9 +62,9 @@ async fn committed_transactions_arrive_and_aborted_ones_do_not() -> Result<()> {
         produce_with(&pair.source, &from, 1, &awkward_records(10), &transaction(false, Codec::None)).await?;
     }
     produce(&pair.source, &from, 1, &[Record::value("the end")], Codec::None).await?;
-    arrives(&pair.source, &from, Isolation::ReadCommitted, &pair.target, &to, &committed).await?;
-    arrives(&pair.source, &from, Isolation::ReadUncommitted, &pair.target, &all, &uncommitted).await?;
-    let records: Vec<_> = read_all(&pair.target, &to).await?.iter().map(Vec::len).collect();
+    arrives(&pair.source, &from, ReadCommitted, &pair.target, &to, &committed).await?;
+    arrives(&pair.source, &from, ReadUncommitted, &pair.target, &all, &uncommitted).await?;
+    let records: Vec<_> = read_topic(&pair.target, &to, ReadUncommitted).await?.iter().map(Vec::len).collect();
     assert_eq!(records, [2 * (20 + 21 + 22) + 9, 1]);
     let batches = committed.batches();
     assert!(batches["drop: control"] >= 12 && batches["drop: aborted"] >= 12 && batches["pass"] > 0, "{batches:?}");
@@ -100,13 +101,13 @@ async fn a_compacted_topic_arrives_as_it_is_left() -> Result<()> {
         produce_with(&pair.source, &from, partition, &rolls, &plain).await?;
     }
     wait_until("the cleaner", 2 * DEADLINE, || async {
-        let left: Vec<_> = read_all(&pair.source, &from).await?.iter().map(Vec::len).collect();
+        let left: Vec<_> = read_topic(&pair.source, &from, ReadUncommitted).await?.iter().map(Vec::len).collect();
         ensure!(left.iter().all(|count| *count < 200), "{left:?} records are left");
         Ok(())
     })
     .await?;
     let flow = flow(&pair.source, &pair.target, &from, &to, partitions, Start::Earliest);
-    arrives(&pair.source, &from, Isolation::ReadCommitted, &pair.target, &to, &flow).await?;
+    arrives(&pair.source, &from, ReadCommitted, &pair.target, &to, &flow).await?;
     let batches = flow.batches();
     // Which of the two is a matter of how often the cleaner ran.
     let left: u64 =
@@ -125,7 +126,7 @@ async fn times_of_a_broker_arrive_as_times_of_records() -> Result<()> {
         produce(&pair.source, &from, partition, &awkward_records(50), codec).await?;
     }
     let flow = flow(&pair.source, &pair.target, &from, &to, 5, Start::Earliest);
-    arrives(&pair.source, &from, Isolation::ReadCommitted, &pair.target, &to, &flow).await
+    arrives(&pair.source, &from, ReadCommitted, &pair.target, &to, &flow).await
 }
 
 #[tokio::test]
@@ -139,9 +140,11 @@ async fn a_copy_may_begin_within_a_batch() -> Result<()> {
     }
     let flow = flow(&pair.source, &pair.target, &from, &to, 5, Start::At(17));
     reached(&flow, &from, &[49; 5]).await?;
-    let expected: Vec<Vec<_>> =
-        content(read_all(&pair.source, &from).await?).into_iter().map(|all| all[17..].to_vec()).collect();
-    assert_eq!(content(read_all(&pair.target, &to).await?), expected);
+    let expected: Vec<Vec<_>> = content(read_topic(&pair.source, &from, ReadUncommitted).await?)
+        .into_iter()
+        .map(|all| all[17..].to_vec())
+        .collect();
+    assert_eq!(content(read_topic(&pair.target, &to, ReadUncommitted).await?), expected);
     Ok(())
 }
 
@@ -160,7 +163,7 @@ async fn small_batches_that_wait_are_joined_unless_that_is_unwanted() -> Result<
     spec.write.join = false;
     let keeps = Engine::new("keeps").start(spec);
     for (topic, flow) in [(&joined, &joins), (&kept, &keeps)] {
-        arrives(&pair.source, &from, Isolation::ReadUncommitted, &pair.target, topic, flow).await?;
+        arrives(&pair.source, &from, ReadUncommitted, &pair.target, topic, flow).await?;
         reached(flow, &from, &[999]).await?;
     }
     let target = cluster("b", &pair.target);
@@ -187,7 +190,7 @@ async fn batches_get_the_compression_that_is_configured() -> Result<()> {
         let mut spec = spec(&pair.source, &pair.target, &from, &to, 0..5, Start::Earliest);
         spec.write.codec = Some(codec);
         let flow = Engine::new("compresses").start(spec);
-        arrives(&pair.source, &from, Isolation::ReadUncommitted, &pair.target, &to, &flow).await?;
+        arrives(&pair.source, &from, ReadUncommitted, &pair.target, &to, &flow).await?;
         for partition in 0..5 {
             let all = headers(&cluster("b", &pair.target), &TopicPartition::new(&to, partition)).await?;
             assert!(!all.is_empty() && all.iter().all(|header| header.codec() == Ok(codec)), "{all:?}");

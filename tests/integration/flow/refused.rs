@@ -1,12 +1,13 @@
 //! Batches and records that the target does not take.
 
 use ::testkit::{
-    Codec, Producing, Record, RecordView, anyhow::Result, anyhow::ensure, create_topic, produce, produce_with,
-    read_all, set_topic_configs, topic_configs, unique, wait_until,
+    Codec, Producing, Record, anyhow::Result, anyhow::ensure, create_topic, produce, produce_with, set_topic_configs,
+    topic_configs, unique, wait_until,
 };
-use kmirror::flow::PoisonPolicy;
+use kmirror::{config::IsolationLevel::ReadUncommitted, flow::PoisonPolicy, reader::ReadRecord};
 
 use super::{opened::content, *};
+use crate::shared::read_topic;
 
 const LARGE: usize = 60_000;
 
@@ -34,8 +35,8 @@ async fn in_all_codecs(bootstrap: &str, topic: &str, records: &[Record]) -> Resu
     Ok(())
 }
 
-fn without(records: Vec<Vec<RecordView>>, left_out: &[i64]) -> Vec<Vec<RecordView>> {
-    let rest = |all: Vec<RecordView>| all.into_iter().filter(|record| !left_out.contains(&record.offset)).collect();
+fn without(records: Vec<Vec<ReadRecord>>, left_out: &[i64]) -> Vec<Vec<ReadRecord>> {
+    let rest = |all: Vec<ReadRecord>| all.into_iter().filter(|record| !left_out.contains(&record.offset)).collect();
     records.into_iter().map(rest).collect()
 }
 
@@ -48,13 +49,19 @@ async fn batches_too_large_for_the_target_are_split() -> Result<()> {
     in_all_codecs(&pair.source, &from, &of_all_sizes(&[])).await?;
     let flow = flow(&pair.source, &pair.target, &from, &to, 5, Start::Earliest);
     reached(&flow, &from, &[299; 5]).await?;
-    assert_eq!(content(read_all(&pair.target, &to).await?), content(read_all(&pair.source, &from).await?));
+    assert_eq!(
+        content(read_topic(&pair.target, &to, ReadUncommitted).await?),
+        content(read_topic(&pair.source, &from, ReadUncommitted).await?)
+    );
 
     // Nobody tells that it becomes less meanwhile: a refusal does.
     set_topic_configs(&pair.target, &to, &[("max.message.bytes", "9000")]).await?;
     in_all_codecs(&pair.source, &from, &of_all_sizes(&[])).await?;
     reached(&flow, &from, &[599; 5]).await?;
-    assert_eq!(content(read_all(&pair.target, &to).await?), content(read_all(&pair.source, &from).await?));
+    assert_eq!(
+        content(read_topic(&pair.target, &to, ReadUncommitted).await?),
+        content(read_topic(&pair.source, &from, ReadUncommitted).await?)
+    );
     assert_eq!(flow.status().borrow().poison, BTreeMap::new());
     Ok(())
 }
@@ -77,8 +84,11 @@ async fn a_record_too_large_for_the_target_follows_the_policy() -> Result<()> {
     let fails = flow(&pair.source, &pair.target, &from, &failed, 5, Start::Earliest);
     // Also behind the last one, which is left out.
     reached(&skips, &from, &[299; 5]).await?;
-    let all = read_all(&pair.source, &from).await?;
-    assert_eq!(content(read_all(&pair.target, &skipped).await?), content(without(all.clone(), &LEFT_OUT)));
+    let all = read_topic(&pair.source, &from, ReadUncommitted).await?;
+    assert_eq!(
+        content(read_topic(&pair.target, &skipped, ReadUncommitted).await?),
+        content(without(all.clone(), &LEFT_OUT))
+    );
     for (partition, count) in &skips.status().borrow().poison {
         assert_eq!((count.records, count.next), (3, 300), "{partition}");
         let (size, limit) =
@@ -98,7 +108,11 @@ async fn a_record_too_large_for_the_target_follows_the_policy() -> Result<()> {
         assert!(reason.contains(&expected) && reason.contains("MESSAGE_TOO_LARGE"), "{reason}");
     }
     let before: Vec<_> = all.into_iter().map(|records| records.into_iter().take(7).collect()).collect();
-    assert_eq!(content(read_all(&pair.target, &failed).await?), content(before), "what comes before it is there");
+    assert_eq!(
+        content(read_topic(&pair.target, &failed, ReadUncommitted).await?),
+        content(before),
+        "what comes before it is there"
+    );
     Ok(())
 }
 
@@ -121,8 +135,8 @@ async fn records_whose_times_or_keys_the_target_refuses_are_named() -> Result<()
     let flow = Engine::new("times").start(spec);
     reached(&flow, &from, &[299; 5]).await?;
     let left_out: Vec<i64> = (0..300).filter(|n| n % 17 == 3 || n % 29 == 5).collect();
-    let expected = content(without(read_all(&pair.source, &from).await?, &left_out));
-    assert_eq!(content(read_all(&pair.target, &to).await?), expected);
+    let expected = content(without(read_topic(&pair.source, &from, ReadUncommitted).await?, &left_out));
+    assert_eq!(content(read_topic(&pair.target, &to, ReadUncommitted).await?), expected);
     for count in flow.status().borrow().poison.values() {
         assert_eq!(count.records, left_out.len() as u64);
     }
@@ -149,15 +163,20 @@ async fn a_parked_record_is_whole_and_says_whence_it_comes() -> Result<()> {
         Ok(())
     })
     .await?;
-    let source = content(read_all(&pair.source, &from).await?);
-    assert_eq!(content(read_all(&pair.target, &to).await?)[1], [source[1][0].clone(), source[1][2].clone()]);
-    let mut parked = content(read_all(&pair.target, &park).await?);
+    let source = content(read_topic(&pair.source, &from, ReadUncommitted).await?);
+    assert_eq!(
+        content(read_topic(&pair.target, &to, ReadUncommitted).await?)[1],
+        [source[1][0].clone(), source[1][2].clone()]
+    );
+    let mut parked = content(read_topic(&pair.target, &park, ReadUncommitted).await?);
     assert_eq!((parked.len(), parked[0].len()), (1, 1));
     let whence = parked[0][0].headers.split_off(2);
     assert_eq!(parked[0][0], source[1][1], "apart from its last headers it is what it was");
-    let whence: BTreeMap<_, _> = whence
+    let whence: BTreeMap<String, String> = whence
         .into_iter()
-        .map(|(key, value)| (key, String::from_utf8(value.unwrap_or_default()).unwrap_or_default()))
+        .map(|(key, value)| {
+            [key, value.unwrap_or_default()].map(|text| String::from_utf8(text).unwrap_or_default()).into()
+        })
         .collect();
     for (key, value) in [
         ("__connect.errors.topic", from.as_str()),

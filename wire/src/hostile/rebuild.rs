@@ -55,7 +55,7 @@ pub fn rebuild(data: &[u8]) {
 }
 
 /// What is left of the records when the batch has its part of them.
-fn taken<'r>(Built { batch, last_offset }: &Built, records: &'r [Owned], limit: usize) -> &'r [Owned] {
+fn taken<'r>(Built { batch, last_offset, .. }: &Built, records: &'r [Owned], limit: usize) -> &'r [Owned] {
     let header = batch.header();
     assert_eq!(batch.verify(), Ok(()));
     assert!(header.is_contiguous() && header.record_count > 0 && batch.bytes().len() > HEADER_LEN);
