@@ -201,3 +201,19 @@ fn a_broker_s_records_are_read_and_written_anew() {
         }
     }
 }
+
+/// As the worker reads its topics, which another worker may have written in any codec.
+#[test]
+fn small_topics_are_read_in_every_codec() {
+    let read = |name| -> Vec<_> {
+        let records =
+            batches(file(name)).iter().map(|batch| crate::small_topic::records_of(batch).unwrap()).collect::<Vec<_>>();
+        records.concat().into_iter().map(|r| (r.offset, r.timestamp, r.key, r.value)).collect()
+    };
+    let expected = read("none");
+    assert_eq!(expected.len(), 8);
+    assert!(expected.iter().any(|(_, _, _, value)| value.as_deref().is_some_and(|v| v.starts_with(b"value 0"))));
+    for name in ["gzip", "snappy", "lz4", "zstd"] {
+        assert_eq!(read(name), expected, "{name}");
+    }
+}
