@@ -13,7 +13,7 @@ use crate::{
     error::{Error, Result},
     fetch::{FetchLane, FetchLimits, FetchPartition},
     produce::{ProduceBatch, ProduceLane},
-    records::RecordReader,
+    records::{RecordBody, RecordReader},
     types::{OffsetSpec, Record, TopicPartition},
 };
 
@@ -144,8 +144,8 @@ pub(crate) fn records_of(batch: &Batch) -> Result<Vec<Record>, String> {
         if bytes > MAX_BATCH_BYTES {
             return Err(format!("a batch holds more than {MAX_BATCH_BYTES} bytes of records"));
         }
-        let parts = record.key_and_value().ok_or("a key or value is cut off")?;
-        let [key, value] = parts.map(|part| part.map(Bytes::copy_from_slice));
+        let body = RecordBody::parse(record.body).map_err(|e| e.to_string())?;
+        let [key, value] = [body.key, body.value].map(|part| part.map(Bytes::copy_from_slice));
         records.push(Record { offset: record.offset, timestamp: record.timestamp, key, value });
     }
     Ok(records)

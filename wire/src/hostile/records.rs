@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{CODECS, MOST_RECORD, input::Input};
 use crate::{
     batch::{Batch, Codec, HEADER_LEN, LegacyMessage, new_header},
-    records::{BatchBuilder, Compressing, Levels, RecordReader, legacy_codec, legacy_records},
+    records::{BatchBuilder, Compressing, Levels, RecordBody, RecordReader, legacy_codec, legacy_records},
     small_topic,
 };
 
@@ -63,6 +63,7 @@ pub(super) fn read_batch(batch: &Batch) -> bool {
             Ok(Some(record)) => {
                 assert!(record.offset > last && record.offset <= header.last_offset());
                 assert!(record.body.len() <= MOST_RECORD);
+                read_body(record.body);
                 last = record.offset;
                 count += 1;
                 read += record.body.len();
@@ -94,6 +95,17 @@ pub(super) fn read_batch(batch: &Batch) -> bool {
     }
     assert!(reader.next_record() == Ok(None));
     true
+}
+
+/// What is read of a record's body is, written and read again, the same.
+fn read_body(bytes: &[u8]) {
+    let Ok(body) = RecordBody::parse(bytes) else { return };
+    let Ok(headers) = body.headers() else { return };
+    let mut written = Vec::new();
+    body.write_with(&headers, &mut written).unwrap();
+    let again = RecordBody::parse(&written).unwrap();
+    assert!((again.key, again.value) == (body.key, body.value));
+    assert!(again.headers().unwrap() == headers, "{} headers are other ones", headers.len());
 }
 
 pub(super) fn read_legacy(message: &LegacyMessage) -> bool {

@@ -23,26 +23,6 @@ pub struct RawRecord<'a> {
     pub body: &'a [u8],
 }
 
-impl<'a> RawRecord<'a> {
-    /// Key and value, without the headers. None where they are cut off.
-    pub(crate) fn key_and_value(&self) -> Option<[Option<&'a [u8]>; 2]> {
-        let (key, rest) = bytes_of(self.body)?;
-        let (value, _) = bytes_of(rest)?;
-        Some([key, value])
-    }
-}
-
-/// Bytes behind their length, or null, and what follows.
-fn bytes_of(from: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
-    let (length, prefix) = varint::read(from)?;
-    let rest = &from[prefix..];
-    match usize::try_from(length) {
-        Ok(length) => rest.split_at_checked(length).map(|(bytes, rest)| (Some(bytes), rest)),
-        // Java takes any negative number for null.
-        Err(_) => Some((None, rest)),
-    }
-}
-
 /// Reads the records of a batch of format 2.
 pub struct RecordReader {
     header: BatchHeader,
