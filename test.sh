@@ -133,11 +133,11 @@ state_of_tree() { git status --porcelain 2>/dev/null && git diff HEAD 2>/dev/nul
 
 shell_scripts() {
     local script code=0
-    for script in test.sh demo.sh bench/run.sh .ci/run .ci/prerequisites.sh; do
+    for script in test.sh demo.sh bench/run.sh wire/fuzz/run.sh .ci/run .ci/prerequisites.sh; do
         bash -n "$script" || code=1
     done
     if command -v shellcheck >/dev/null; then
-        shellcheck -x -S warning test.sh demo.sh bench/run.sh .ci/run .ci/prerequisites.sh || code=1
+        shellcheck -x -S warning test.sh demo.sh bench/run.sh wire/fuzz/run.sh .ci/run .ci/prerequisites.sh || code=1
     else
         echo "no shellcheck: only bash -n"
     fi
