@@ -2,7 +2,7 @@
 //!
 //! A [`Reader`] reads one partition, from an offset to an end or on and on. It is a client of its own, so that whatever librdkafka says is
 //! about this partition, and what it holds is bounded: librdkafka's queue by [`ReaderSettings::queue_bytes`], and what is on its way out
-//! of it by some [`HANDED_OVER_BYTES`]. It has a thread of its own, which ends when the reader is dropped.
+//! of it by some 64 KiB. It has a thread of its own, which ends when the reader is dropped.
 
 mod client;
 mod error;
