@@ -59,10 +59,15 @@ impl Topics {
             let copy = Copy { source: &pair.source, topic, target: &pair.target, remote: &remote };
             copy.wait_equal(worker).await?;
         }
-        let copied = topic_configs(&pair.target, &remote(&self.settings)).await?;
         let expected = [("cleanup.policy", "compact"), ("max.message.bytes", "2000000"), ("retention.ms", "123456789")];
-        assert_eq!(copied, expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
-        assert_eq!(topic_configs(&pair.target, &remote(&self.codecs[0].0)).await?, BTreeMap::new());
+        let expected: BTreeMap<_, _> = expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        for (topic, expected) in [(&self.settings, expected), (&self.codecs[0].0, BTreeMap::new())] {
+            let mut copied = topic_configs(&pair.target, &remote(topic)).await?;
+            for limit in ["message.timestamp.before.max.ms", "message.timestamp.after.max.ms"] {
+                assert!(copied.remove(limit).is_some(), "the source's {limit} is said: {copied:?}");
+            }
+            assert_eq!(copied, expected);
+        }
         Ok(())
     }
 }
