@@ -57,7 +57,8 @@ pub struct FlowPartition {
     pub target: TopicPartition,
     /// Where it begins.
     pub start: Start,
-    /// What is done to its records; absent where they are copied as they are.
+    /// What is done to its records; absent where they are copied as they are. Where they choose each record's topic, `target` is none but by
+    /// that choice.
     pub transforms: Option<Arc<RecordTransforms>>,
 }
 
@@ -125,11 +126,14 @@ pub struct WriteSettings {
     pub join: bool,
     /// What becomes of records that can't be written.
     pub poison: PoisonPolicy,
+    /// Of topics that are made when the first record is for them, −1 for the brokers' default.
+    pub replication_factor: i16,
 }
 
 impl Default for WriteSettings {
     fn default() -> Self {
-        Self { codec: None, levels: Levels::default(), join: true, poison: PoisonPolicy::default() }
+        let (levels, poison) = (Levels::default(), PoisonPolicy::default());
+        Self { codec: None, levels, join: true, poison, replication_factor: -1 }
     }
 }
 
@@ -145,8 +149,6 @@ pub enum PoisonPolicy {
     Park {
         /// Made if there is none.
         topic: String,
-        /// −1 for the brokers' default.
-        replication_factor: i16,
     },
 }
 

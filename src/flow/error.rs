@@ -93,6 +93,20 @@ pub enum Stopped {
         /// Why it can't be parked.
         cause: String,
     },
+    /// A record is to go to a topic that can't be had.
+    #[error(
+        "the record of {from} at offset {offset} can't be written to topic {topic}, which its transformations choose: {cause}"
+    )]
+    Unroutable {
+        /// Partition it comes from.
+        from: TopicPartition,
+        /// In the source.
+        offset: i64,
+        /// On the target. It may be no legal name.
+        topic: String,
+        /// Why it can't be had.
+        cause: String,
+    },
     /// The copy could not begin: its start offset or its producer id is refused.
     #[error("{partition} can't be started: {cause}")]
     Unprepared {

@@ -5,6 +5,7 @@ mod answer;
 mod attempts;
 mod outbound;
 mod refused;
+mod routes;
 mod transaction;
 
 use std::{sync::Arc, time::Instant};
@@ -13,7 +14,14 @@ use bytes::Bytes;
 use wire::{ProduceBatch, Produced, ProducerId, Recovery, ResponseError, TopicPartition};
 
 pub(crate) use self::attempts::Verdict;
-use self::{answer::Answer, attempts::Attempts, outbound::Outbound, refused::Refusals, transaction::OpenTransaction};
+use self::{
+    answer::Answer,
+    attempts::Attempts,
+    outbound::{Outbound, Ready},
+    refused::Refusals,
+    routes::Routes,
+    transaction::OpenTransaction,
+};
 use super::{PoisonCount, PoisonPolicy, WriteSettings, error::Stopped, plan::PlanCounts, recode::Poison};
 use crate::transforms::RecordTransforms;
 
@@ -30,6 +38,8 @@ pub(crate) struct Partition {
     producer: Option<ProducerId>,
     /// Sequence of the next batch to be queued.
     sequence: i32,
+    /// Only where each record chooses its topic. Then `target` and `target_id` are those of the batches sent last.
+    routes: Option<Box<Routes>>,
     /// Next source offset to fetch.
     position: i64,
     /// Source offset up to which all is acknowledged or left out, as told.
@@ -67,6 +77,7 @@ impl Partition {
         write: &WriteSettings,
         counts: Arc<PlanCounts>,
     ) -> Self {
+        let routes = transforms.as_ref().filter(|transforms| transforms.fixed_topic().is_none());
         Self {
             source,
             target,
@@ -74,6 +85,7 @@ impl Partition {
             target_id: 0,
             producer: None,
             sequence: 0,
+            routes: routes.map(|_| Box::default()),
             position: 0,
             told: 0,
             refusals: Refusals::new(write, transforms),
@@ -392,9 +404,12 @@ impl Partition {
     /// Gives back the bytes that wait behind batches which the target has not taken for long; they are fetched again later. `copy` frees
     /// those batches from the answers they came in.
     pub(crate) fn give_back_if_stuck(&mut self, now: Instant, copy: impl Fn(&Bytes) -> Bytes) -> bool {
-        let Some((position, sequence)) = self.outbound.give_back(now, copy) else { return false };
+        let Some((position, given)) = self.outbound.give_back(now, copy) else { return false };
         self.position = position;
-        self.sequence = sequence;
+        // The first of each topic last.
+        for Ready { topic, sequence, .. } in given.iter().rev() {
+            *self.sequence(topic.as_ref()) = *sequence;
+        }
         self.void_answer();
         true
     }

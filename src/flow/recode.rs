@@ -1,6 +1,9 @@
 //! Batches that have to be opened: what they hold, written anew. This takes processor time, so it runs beside the task that copies.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use wire::{
     Batch, BatchBuilder, Budget, Built, Codec, CorruptBatch, Levels, MalformedRecord, RawRecord, RecordReader, Stored,
@@ -8,7 +11,7 @@ use wire::{
 };
 
 use super::plan::SMALL_BYTES;
-use crate::transforms::RecordTransforms;
+use crate::transforms::{RecordTransforms, Transformed};
 
 /// Largest record believed in, bytes: Kafka's `socket.request.max.bytes`, beyond which no producer can have written one uncompressed.
 const MOST_RECORD_BYTES: usize = 100 * 1024 * 1024;
@@ -34,6 +37,8 @@ pub(crate) struct Recode {
 pub(crate) struct Manner {
     /// What is done to each record.
     pub(crate) transforms: Option<Arc<RecordTransforms>>,
+    /// Only where that chooses each record's topic.
+    pub(crate) limits: Option<TopicLimits>,
     /// The compression that all get; absent where each keeps its own.
     pub(crate) codec: Option<Codec>,
     pub(crate) levels: Levels,
@@ -42,6 +47,9 @@ pub(crate) struct Manner {
     /// Largest batch to write, bytes, unless a single record is larger.
     pub(crate) max_batch_bytes: usize,
 }
+
+/// Largest batches of topics, bytes, as far as they are known.
+pub(crate) type TopicLimits = Arc<HashMap<Arc<str>, usize>>;
 
 /// What comes of it.
 #[derive(Debug, Default)]
@@ -72,6 +80,8 @@ pub(crate) enum RecodeError {
 pub(crate) struct Recoded {
     /// With the base offset of its first record in the source, and no producer.
     pub(crate) batch: Batch,
+    /// Where it goes; absent where all go to one.
+    pub(crate) topic: Option<Arc<str>>,
     /// How far each record's source offset is from the first's, where there are gaps.
     pub(crate) distances: Option<Box<[u32]>>,
     /// Where the copy stands when it is written: behind what the source has no record for.
@@ -93,12 +103,12 @@ pub(crate) struct Poison {
 
 impl Recode {
     /// Reads and writes all of it. What comes out counts as used by `budget`. One source batch makes one new batch, or several where it is
-    /// too large for one; small ones and messages of old formats are joined.
+    /// too large for one; small ones and messages of old formats are joined. A batch ends where the next record goes to another topic.
     pub(crate) fn run(mut self, budget: &Budget) -> Result<Rewritten, CorruptBatch> {
         let poison = std::mem::take(&mut self.poison);
         let (position, manner) = (self.position, &self.manner);
-        let mut out =
-            Out { position, manner, scratch: Vec::new(), done: Rewritten::default(), open: None, poison, budget };
+        let (scratch, done) = (Vec::new(), Rewritten::default());
+        let mut out = Out { position, manner, scratch, done, topic: None, open: None, poison, budget };
         for stored in &self.batches {
             match stored {
                 Stored::Batch(batch) => {
@@ -138,6 +148,8 @@ struct Out<'a> {
     /// A transformed record.
     scratch: Vec<u8>,
     done: Rewritten,
+    /// Of what is open, where records choose theirs.
+    topic: Option<Arc<str>>,
     open: Option<Open>,
     poison: BTreeMap<i64, String>,
     budget: &'a Budget,
@@ -157,8 +169,8 @@ impl Out<'_> {
             return Ok(());
         }
         self.end(offset)?;
-        let limit = if joins { JOINED_BYTES } else { usize::MAX }.min(self.manner.max_batch_bytes);
-        self.open = Some(Open { codec, joins, builder: BatchBuilder::new(codec, self.manner.levels, limit) });
+        let builder = self.manner.builder(codec, joins, self.topic.as_deref());
+        self.open = Some(Open { codec, joins, builder });
         Ok(())
     }
 
@@ -172,32 +184,51 @@ impl Out<'_> {
             return Ok(());
         }
         let Some(open) = &mut self.open else { return Ok(()) };
+        let failed = |cause| failed(open.codec, offset, &cause);
         let record = match &self.manner.transforms {
             Some(transforms) => {
                 let outcome =
                     transforms.apply(*record, &mut self.scratch).map_err(|cause| malformed(record, offset, cause))?;
-                let Some(transformed) = outcome else { return Ok(()) };
-                transformed.record
+                let Some(Transformed { topic, record }) = outcome else { return Ok(()) };
+                if let Some(limits) = &self.manner.limits
+                    && self.topic.as_deref() != Some(&*topic)
+                {
+                    self.done.keep(open.builder.close().map_err(failed)?, self.topic.as_ref(), self.budget);
+                    open.builder = self.manner.builder(open.codec, open.joins, Some(&topic));
+                    let known = limits.get_key_value(&*topic).map(|(topic, _)| Arc::clone(topic));
+                    self.topic = Some(known.unwrap_or_else(|| topic.into()));
+                }
+                record
             }
             None => *record,
         };
-        let closed = open.builder.push(&record).map_err(|cause| failed(open.codec, offset, &cause))?;
-        self.keep(closed);
+        let closed = open.builder.push(&record).map_err(failed)?;
+        self.done.keep(closed, self.topic.as_ref(), self.budget);
         Ok(())
     }
 
     fn end(&mut self, offset: i64) -> Result<(), CorruptBatch> {
         if let Some(mut open) = self.open.take() {
             let closed = open.builder.close().map_err(|cause| failed(open.codec, offset, &cause))?;
-            self.keep(closed);
+            self.done.keep(closed, self.topic.as_ref(), self.budget);
         }
         Ok(())
     }
+}
 
-    fn keep(&mut self, built: Option<Built>) {
+impl Manner {
+    fn builder(&self, codec: Codec, joins: bool, topic: Option<&str>) -> BatchBuilder {
+        let limit = if joins { JOINED_BYTES } else { usize::MAX }.min(self.max_batch_bytes);
+        let own = topic.zip(self.limits.as_ref()).and_then(|(topic, limits)| limits.get(topic).copied());
+        BatchBuilder::new(codec, self.levels, own.map_or(limit, |own| own.min(limit)))
+    }
+}
+
+impl Rewritten {
+    fn keep(&mut self, built: Option<Built>, topic: Option<&Arc<str>>, budget: &Budget) {
         if let Some(Built { batch, last_offset, distances }) = built {
-            let batch = batch.counted(self.budget);
-            self.done.batches.push(Recoded { batch, distances, next: last_offset + 1 });
+            let batch = batch.counted(budget);
+            self.batches.push(Recoded { batch, topic: topic.cloned(), distances, next: last_offset + 1 });
         }
     }
 }

@@ -12,6 +12,8 @@ mod parking;
 mod prepare;
 mod producing;
 mod queues;
+mod routing;
+mod topics;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -37,6 +39,8 @@ use self::{
     parking::Parking,
     prepare::{Prepared, Wanted, prepare},
     producing::{Producing, Sent},
+    routing::{Found, Routing},
+    topics::Refusal,
 };
 use crate::foreign;
 
@@ -78,6 +82,7 @@ enum Done {
     LookedUp(usize, wire::Result<Option<i32>>),
     Limit(usize, Option<usize>),
     Recoded(usize, i64, Result<Rewritten, RecodeError>),
+    Found(Arc<str>, Result<Found, Refusal>),
 }
 
 pub(crate) struct Task {
@@ -97,8 +102,11 @@ pub(crate) struct Task {
     settings: FetchSettings,
     write: WriteSettings,
     parking: Option<Parking>,
-    /// Several partitions are written to one.
+    /// Several partitions are written to one, or may be.
     shares_targets: bool,
+    /// Partitions whose records choose their topics.
+    routed: bool,
+    routing: Routing,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     fetching: Fetching,
     producing: Producing,
@@ -127,8 +135,9 @@ impl Task {
         let target = first.target.with_own_connections(&first.producer_client_id);
         let now = Instant::now();
         let parking = match &first.write.poison {
-            PoisonPolicy::Park { topic, replication_factor } => {
-                Some(Parking { cluster: target.clone(), topic: topic.clone(), replication_factor: *replication_factor })
+            PoisonPolicy::Park { topic } => {
+                let replication_factor = first.write.replication_factor;
+                Some(Parking { cluster: target.clone(), topic: topic.clone(), replication_factor })
             }
             PoisonPolicy::Fail | PoisonPolicy::Skip => None,
         };
@@ -148,6 +157,8 @@ impl Task {
             write: first.write.clone(),
             parking,
             shares_targets: false,
+            routed: false,
+            routing: Routing::default(),
             work: FuturesUnordered::new(),
             producing: Producing::new(),
             unprepared: BTreeSet::new(),
@@ -252,6 +263,9 @@ impl Task {
         if self.refresh_due(side).is_none_or(|due| due > now) {
             return;
         }
+        if self.routed && side == Side::Target {
+            self.name_topics();
+        }
         let overdue = self.overdue(side);
         let end = self.end(side);
         overdue.iter().filter(|(at, _)| *at <= now).for_each(|(_, broker)| end.cluster.suspect(*broker));
@@ -300,6 +314,9 @@ impl Task {
         }
         if let Some(at) = partition.wakes_at(now) {
             self.timers.insert((at, index));
+        }
+        if self.routed && !self.asking.contains(&index) {
+            self.turn(index, now);
         }
         if self.asking.contains(&index) {
             return;

@@ -251,11 +251,10 @@ impl SourceConnector {
         let poison = match &self.config.poison {
             config::PoisonPolicy::Fail => PoisonPolicy::Fail,
             config::PoisonPolicy::Skip => PoisonPolicy::Skip,
-            config::PoisonPolicy::Park { topic } => {
-                PoisonPolicy::Park { topic: topic.clone(), replication_factor: self.config.replication_factor }
-            }
+            config::PoisonPolicy::Park { topic } => PoisonPolicy::Park { topic: topic.clone() },
         };
-        WriteSettings { codec, levels, poison, join: self.config.join_small_batches }
+        let (join, replication_factor) = (self.config.join_small_batches, self.config.replication_factor);
+        WriteSettings { codec, levels, poison, join, replication_factor }
     }
 
     /// The partitions that have no stored position while `auto.offset.reset=none` forbids to choose one.

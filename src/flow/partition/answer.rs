@@ -1,7 +1,10 @@
 //! What a Fetch brought, batch by batch. Those that pass are queued at once; those that have to be opened wait for it, and whatever stands
 //! behind them waits as well.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use wire::{Batch, Batches, CorruptBatch, FetchedPartition, HEADER_LEN, Stored, rewrite_header, sequence_after};
 
@@ -125,7 +128,7 @@ impl Partition {
                 continue;
             };
             let done = match (plan, &stored) {
-                (Plan::Pass, Stored::Batch(batch)) => self.queue(batch, None, next),
+                (Plan::Pass, Stored::Batch(batch)) => self.queue(batch, None, None, next),
                 // What the header says counts only if its sum is right.
                 (Plan::Drop(why), Stored::Batch(batch)) => batch.verify().map(|()| {
                     tracing::trace!(partition = %self.source, offset = batch.header().base_offset, %why, "left out");
@@ -146,22 +149,32 @@ impl Partition {
         Verdict::Wait
     }
 
-    /// Queues a batch that begins at the source offset in its header; behind it the copy stands at `next`. For `distances` see
-    /// [`Ready::distances`].
-    fn queue(&mut self, batch: &Batch, distances: Option<Box<[u32]>>, next: i64) -> Result<(), CorruptBatch> {
+    /// Queues a batch that begins at the source offset in its header; behind it the copy stands at `next`. For `topic` and `distances` see
+    /// [`Ready`].
+    fn queue(
+        &mut self,
+        batch: &Batch,
+        topic: Option<Arc<str>>,
+        distances: Option<Box<[u32]>>,
+        next: i64,
+    ) -> Result<(), CorruptBatch> {
         let Some(producer) = self.producer else { return Ok(()) };
-        let (header, payload) = rewrite_header(batch, producer.id, producer.epoch, self.sequence)?;
+        let records = batch.header().record_count;
+        let following = self.sequence(topic.as_ref());
+        let sequence = *following;
+        let (header, payload) = rewrite_header(batch, producer.id, producer.epoch, sequence)?;
+        *following = sequence_after(sequence, records);
         let ready = Ready {
             header,
             payload,
+            topic,
             base: batch.header().base_offset,
             next,
-            sequence: self.sequence,
-            records: batch.header().record_count,
+            sequence,
+            records,
             distances,
             max_timestamp: batch.header().max_timestamp,
         };
-        self.sequence = sequence_after(self.sequence, ready.records);
         self.moved_to(next);
         self.largest_batch = self.largest_batch.max(HEADER_LEN + ready.payload.len());
         self.outbound.push(ready);
@@ -192,9 +205,9 @@ impl Partition {
             return Verdict::Wait;
         };
         let queued = match outcome {
-            Ok(Rewritten { mut batches, .. }) => {
-                batches.drain(..).try_for_each(|Recoded { batch, distances, next }| self.queue(&batch, distances, next))
-            }
+            Ok(Rewritten { mut batches, .. }) => batches
+                .drain(..)
+                .try_for_each(|Recoded { batch, topic, distances, next }| self.queue(&batch, topic, distances, next)),
             Err(RecodeError::Corrupt(cause)) => Err(cause),
             Err(RecodeError::NotParked { offset, topic, cause }) => {
                 self.abandon();

@@ -3,9 +3,12 @@
 //! Up to [`WINDOW`] batches are unresolved at a time, as many as a broker remembers of a producer (`ProducerStateEntry`), but only while it
 //! is sure that it does remember: its sequence check is what keeps a batch from landing without the one before it. A broker that has
 //! forgotten a producer id takes any sequence, so with an id that is new, or whose records are old, one batch is unresolved at a time.
+//!
+//! Where records choose their topics, all that is unresolved goes to one of them: a batch for another waits until nothing is.
 
 use std::{
     collections::VecDeque,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -22,6 +25,8 @@ pub(super) const GIVE_BACK_AFTER: Duration = Duration::from_secs(5);
 pub(super) struct Ready {
     pub(super) header: [u8; HEADER_LEN],
     pub(super) payload: Bytes,
+    /// Where it goes; absent where all go to one.
+    pub(super) topic: Option<Arc<str>>,
     pub(super) base: i64,
     pub(super) next: i64,
     pub(super) sequence: i32,
@@ -75,6 +80,8 @@ pub(super) struct Outbound {
     waiting_bytes: usize,
     sent: VecDeque<Sent>,
     sent_bytes: usize,
+    /// The topic that batches go to now, where each has its own.
+    topic: Option<Arc<str>>,
     /// A request failed: until all that was sent is resolved, one batch at a time goes out again, in order.
     resolving: bool,
     /// `max_timestamp` of the batch acknowledged last: what the broker judges by whether to forget the producer id.
@@ -130,11 +137,27 @@ impl Outbound {
         if self.resolving {
             return self.is_at_rest() && self.sent.iter().any(|sent| sent.state == State::Again);
         }
-        !self.waiting.is_empty()
+        self.waiting.front().is_some_and(|next| next.topic == self.topic)
             && (self.sent.is_empty()
                 || (self.sent.len() < WINDOW
                     && self.known_by.is_some_and(|time| time > fresh_after)
                     && self.sent.iter().all(|sent| sent.batch.max_timestamp > fresh_after)))
+    }
+
+    /// The topic of the next batch, if it is another than before and nothing is unresolved any more.
+    pub(super) fn other_topic(&self) -> Option<&Arc<str>> {
+        let next = self.waiting.front().filter(|next| self.sent.is_empty() && next.topic != self.topic)?;
+        next.topic.as_ref()
+    }
+
+    /// Batches go to this topic now; whoever leads it may know nothing of the producer id. None: to none before it is named again.
+    pub(super) fn turn_to(&mut self, topic: Option<Arc<str>>) {
+        self.topic = topic;
+        self.known_by = None;
+    }
+
+    pub(super) fn topic(&self) -> Option<&Arc<str>> {
+        self.topic.as_ref()
     }
 
     /// The batch to send now: of those that came back the first, with the same bytes, else the next.
@@ -215,22 +238,26 @@ impl Outbound {
 
     /// Lets go of everything.
     pub(super) fn clear(&mut self) {
-        *self = Self { known_by: self.known_by, ..Self::default() };
+        *self = Self { known_by: self.known_by, topic: self.topic.take(), ..Self::default() };
+    }
+
+    /// All that is not acknowledged, in order.
+    pub(super) fn batches(&self) -> impl DoubleEndedIterator<Item = &Ready> {
+        self.sent.iter().map(|sent| &sent.batch).chain(&self.waiting)
     }
 
     /// Gives back what waits behind unresolved batches that the target has not taken for long. The unresolved ones are kept, apart from the
-    /// answers they came in. Returns the source offset and the sequence to go on with, None if there was nothing to give.
-    pub(super) fn give_back(&mut self, now: Instant, copy: impl Fn(&Bytes) -> Bytes) -> Option<(i64, i32)> {
+    /// answers they came in. Returns the source offset to go on with and what was given, None if there was nothing to give.
+    pub(super) fn give_back(&mut self, now: Instant, copy: impl Fn(&Bytes) -> Bytes) -> Option<(i64, VecDeque<Ready>)> {
         if !self.is_stuck(now) || self.waiting.is_empty() {
             return None;
         }
         for sent in &mut self.sent {
             sent.batch.payload = copy(&sent.batch.payload);
         }
-        self.waiting.clear();
-        self.waiting_bytes = 0;
         let last = &self.sent.back()?.batch;
-        Some((last.next, sequence_after(last.sequence, last.records)))
+        self.waiting_bytes = 0;
+        Some((last.next, std::mem::take(&mut self.waiting)))
     }
 }
 

@@ -8,8 +8,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use wire::{Levels, Produced, ResponseError};
 
-use super::{Partition, attempts::Verdict};
-use crate::flow::{PoisonPolicy, WriteSettings, error::Stopped, plan::Rules, recode::Manner};
+use super::{Partition, attempts::Verdict, outbound::Ready};
+use crate::flow::{
+    PoisonPolicy, WriteSettings,
+    error::Stopped,
+    plan::Rules,
+    recode::{Manner, TopicLimits},
+};
 use crate::transforms::RecordTransforms;
 
 /// What is known of what the target does not take. Offsets are the source's.
@@ -24,25 +29,40 @@ pub(super) struct Refusals {
     poison: BTreeMap<i64, String>,
     levels: Levels,
     transforms: Option<Arc<RecordTransforms>>,
+    /// Only where they choose each record's topic; [`Rules::max_batch_bytes`] is then that of the topic written now.
+    limits: Option<TopicLimits>,
 }
 
 impl Refusals {
     pub(super) fn new(write: &WriteSettings, transforms: Option<Arc<RecordTransforms>>) -> Self {
         let WriteSettings { codec, levels, join, .. } = *write;
         let rules = Rules { codec, join, transforms: transforms.is_some(), ..Rules::default() };
-        Self { rules, smaller: usize::MAX, asking_for: 0, poison: BTreeMap::new(), levels, transforms }
+        let limits =
+            transforms.as_ref().filter(|chosen| chosen.fixed_topic().is_none()).map(|_| TopicLimits::default());
+        Self { rules, smaller: usize::MAX, asking_for: 0, poison: BTreeMap::new(), levels, transforms, limits }
     }
 
     /// How what begins at `position` is written.
     pub(super) fn manner(&self, position: i64) -> Manner {
         let Rules { codec, join, .. } = self.rules;
-        let (max_batch_bytes, transforms) = (self.max_batch_bytes(position), self.transforms.clone());
-        Manner { codec, join, levels: self.levels, max_batch_bytes, transforms }
+        let (transforms, limits) = (self.transforms.clone(), self.limits.clone());
+        Manner { codec, join, levels: self.levels, max_batch_bytes: self.max_batch_bytes(position), transforms, limits }
     }
 
     /// Largest batch to be written from `position` on, bytes.
     fn max_batch_bytes(&self, position: i64) -> usize {
-        if position < self.rules.refused_before { self.smaller } else { self.rules.max_batch_bytes }
+        match &self.limits {
+            _ if position < self.rules.refused_before => self.smaller,
+            Some(_) => usize::MAX,
+            None => self.rules.max_batch_bytes,
+        }
+    }
+
+    /// Batches go to this topic now. False if its largest batch is not known.
+    pub(super) fn turn_to(&mut self, topic: &str) -> bool {
+        let known = self.limits.as_ref().and_then(|limits| limits.get(topic));
+        self.rules.max_batch_bytes = known.copied().unwrap_or(usize::MAX);
+        known.is_some()
     }
 
     /// Records before `next` that are to be left out.
@@ -68,6 +88,9 @@ impl Partition {
             None => return,
         };
         self.refusals.rules.max_batch_bytes = limit;
+        if let (Some(limits), Some(topic)) = (&mut self.refusals.limits, self.outbound.topic()) {
+            Arc::make_mut(limits).insert(Arc::clone(topic), limit);
+        }
     }
 
     /// The target refused the batch that begins at source offset `base` for what is in it. None if it was for another reason.
@@ -124,11 +147,15 @@ impl Partition {
         Some(if asks { Verdict::AskLimit } else { Verdict::Wait })
     }
 
-    /// Goes back to the first batch that is not acknowledged: it is fetched again, and its sequence given to what comes in its place.
-    fn rewind(&mut self) {
-        if let Some(first) = self.outbound.first() {
-            (self.position, self.sequence) = (first.base, first.sequence);
+    /// Goes back to the first batch that is not acknowledged: it is fetched again, and its sequence, as that of the first of each other topic,
+    /// given to what comes in its place.
+    pub(super) fn rewind(&mut self) {
+        let outbound = std::mem::take(&mut self.outbound);
+        // The first of each topic last.
+        for Ready { topic, sequence, base, .. } in outbound.batches().rev() {
+            (self.position, *self.sequence(topic.as_ref())) = (*base, *sequence);
         }
+        self.outbound = outbound;
         self.abandon();
         self.produces.succeeded();
     }

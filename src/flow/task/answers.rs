@@ -35,6 +35,7 @@ impl Task {
             Done::LookedUp(index, answer) => self.producer_looked_up(index, answer, now),
             Done::Limit(index, limit) => self.limit_known(index, limit, now),
             Done::Recoded(index, next, outcome) => self.recoded(index, next, outcome, now),
+            Done::Found(topic, answer) => self.topic_found(&topic, answer, now),
         }
     }
 
@@ -63,6 +64,10 @@ impl Task {
             let at = if at_target { partition.target.clone() } else { partition.source.clone() };
             let Some(topic) = known.get(at.topic.as_str()).filter(|_| partition.stopped().is_none()) else { continue };
             if topic.error != 0 {
+                if at_target && partition.turns_away() {
+                    self.routing.forget(&at.topic);
+                    continue;
+                }
                 match partition.metadata_refused(&alias, at_target, topic.error, now) {
                     Verdict::Stop => self.tell_stopped(index),
                     Verdict::Wait | Verdict::Refresh | Verdict::LookUp | Verdict::AskLimit | Verdict::Recode => {
@@ -79,6 +84,10 @@ impl Task {
             let id = if at_target { &mut partition.target_id } else { &mut partition.source_id };
             let was = std::mem::replace(id, topic.id);
             if was != 0 && topic.id != 0 && was != topic.id {
+                if at_target && partition.turns_away() {
+                    self.routing.forget(&at.topic);
+                    continue;
+                }
                 if at_target {
                     partition.abandon();
                 }

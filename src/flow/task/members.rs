@@ -162,10 +162,12 @@ impl Task {
         }
     }
 
-    fn name_topics(&mut self) {
+    pub(super) fn name_topics(&mut self) {
         let there = self.partitions.iter().zip(&self.seats).filter(|(_, seat)| seat.stay != Stay::Left);
+        self.routed = there.clone().any(|(partition, _)| partition.is_routed());
         let mut targets = HashSet::new();
-        self.shares_targets = !there.map(|(partition, _)| &partition.target).all(|target| targets.insert(target));
+        self.shares_targets =
+            self.routed || !there.map(|(partition, _)| &partition.target).all(|target| targets.insert(target));
         for side in [Side::Source, Side::Target] {
             let there = self.partitions.iter().zip(&self.seats).filter(|(_, seat)| seat.stay != Stay::Left);
             let mut topics: Vec<String> = there

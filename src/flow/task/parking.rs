@@ -3,15 +3,18 @@
 use tokio::time::sleep;
 use wire::{
     Backoff, Batch, BatchBuilder, Cluster, Codec, Header, Levels, NewTopic, ProduceBatch, ProduceLane, RawRecord,
-    RecordBody, Recovery, ResponseError, TopicPartition, recovery_of, rewrite_header,
+    RecordBody, Recovery, TopicPartition, recovery_of, rewrite_header,
 };
 
-use super::producing::ACKS_WAIT;
+use super::{
+    producing::ACKS_WAIT,
+    topics::{Refusal, find_or_make},
+};
 use crate::flow::recode::{Poison, RecodeError, Rewritten};
 
 /// Records of a batch in the topic come to this, bytes, unless one is larger.
 const BATCH_BYTES: usize = 512 * 1024;
-/// What the topic is made with, the most particular last: what a broker does not know is left out from there on.
+/// What the topic is made with, the most particular last ([`find_or_make`]).
 const SETTINGS: [(&str, &str); 6] = [
     ("cleanup.policy", "delete"),
     ("retention.ms", "-1"),
@@ -119,51 +122,14 @@ impl Parking {
 
     /// The topic's leader. Makes the topic if there is none.
     async fn find(&self) -> Result<i32, Refusal> {
-        let told = self.cluster.topics(Some(std::slice::from_ref(&self.topic))).await.map_err(Refusal::of)?;
-        let error = told.first().map_or(0, |topic| topic.error);
-        if ResponseError::try_from_code(error) == Some(ResponseError::UnknownTopicOrPartition) {
-            self.create().await?;
-        } else if error != 0 && recovery_of(error) == Recovery::Fatal {
-            return Err(Refusal::Lasting(format!("Metadata: {}", wire::code_name(error))));
-        }
+        let topic = NewTopic {
+            name: self.topic.clone(),
+            partitions: 1,
+            replication_factor: self.replication_factor,
+            configs: SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        };
+        find_or_make(&self.cluster, topic).await?;
         let leader = self.cluster.leader(&TopicPartition::new(self.topic.clone(), 0));
         leader.map(|leader| leader.broker).ok_or_else(|| Refusal::Passing("it has no leader".to_owned()))
-    }
-
-    async fn create(&self) -> Result<(), Refusal> {
-        let mut settings = &SETTINGS[..];
-        loop {
-            let topic = NewTopic {
-                name: self.topic.clone(),
-                partitions: 1,
-                replication_factor: self.replication_factor,
-                configs: settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-            };
-            let told = self.cluster.create_topics(&[topic]).await.map_err(Refusal::of)?.pop();
-            let Some((_, Err(error))) = told else {
-                tracing::info!(topic = self.topic, "made the topic for records that can't be written");
-                return Ok(());
-            };
-            match (error.response(), settings.split_last()) {
-                (Some(ResponseError::TopicAlreadyExists), _) => return Ok(()),
-                (Some(ResponseError::InvalidConfig), Some((_, fewer))) => settings = fewer,
-                _ => return Err(Refusal::of(error)),
-            }
-        }
-    }
-}
-
-enum Refusal {
-    /// Trying again may help.
-    Passing(String),
-    Lasting(String),
-}
-
-impl Refusal {
-    fn of(error: wire::Error) -> Self {
-        match error.recovery() {
-            Recovery::Fatal => Self::Lasting(error.to_string()),
-            Recovery::Retry | Recovery::Refresh => Self::Passing(error.to_string()),
-        }
     }
 }

@@ -155,7 +155,8 @@ async fn a_parked_record_is_whole_and_says_whence_it_comes() -> Result<()> {
     let small = Record::new("key", "value");
     produce(&pair.source, &from, 1, &[small.clone(), large, small], Codec::Zstd).await?;
     let mut spec = spec(&pair.source, &pair.target, &from, &to, 0..2, Start::Earliest);
-    spec.write.poison = PoisonPolicy::Park { topic: park.clone(), replication_factor: 1 };
+    spec.write.poison = PoisonPolicy::Park { topic: park.clone() };
+    spec.write.replication_factor = 1;
     let flow = Engine::new("parks").start(spec);
     wait_until("the position", DEADLINE, || async {
         let (now, status) = (flow.positions(), flow.status().borrow().clone());
@@ -201,7 +202,8 @@ async fn what_can_not_be_parked_stops_its_partition() -> Result<()> {
     produce(&pair.source, &from, 0, &[Record::value("before"), Record::value(noise(1, LARGE))], Codec::None).await?;
     let mut spec = spec(&pair.source, &pair.target, &from, &to, 0..1, Start::Earliest);
     // More replicas than there are brokers.
-    spec.write.poison = PoisonPolicy::Park { topic: unique("poison"), replication_factor: 99 };
+    spec.write.poison = PoisonPolicy::Park { topic: unique("poison") };
+    spec.write.replication_factor = 99;
     let flow = Engine::new("can't park").start(spec);
     wait_until("the partition to stop", DEADLINE, || async {
         let status = flow.status().borrow().clone();

@@ -12,6 +12,7 @@ fn batch(number: usize, max_timestamp: i64) -> Ready {
     Ready {
         header: [0; HEADER_LEN],
         payload: Bytes::from_static(b"payload"),
+        topic: None,
         base: i64::from(first),
         next: i64::from(first + RECORDS),
         sequence: first,
