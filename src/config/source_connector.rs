@@ -12,7 +12,7 @@ use super::{
     keys::{ClientRole, REPLICATION_POLICIES, mirror_source_keys},
     plugin,
     poison::poison_policy,
-    transforms::{TransformStage, refuse_routing_by_record, transforms},
+    transforms::{TransformStage, transforms},
     values::Values,
 };
 
@@ -136,7 +136,6 @@ impl SourceConnectorConfig {
         let topics_exclude = regex_list("topics.exclude", "topics.blacklist");
         let config_properties_exclude = regex_list("config.properties.exclude", "config.properties.blacklist");
         let (transforms, unread) = transforms(raw, &values, &mut errors);
-        refuse_routing_by_record(raw, &transforms, &mut errors);
         let refresh_topics = interval("refresh.topics", &values, &mut errors);
 
         let (
@@ -457,7 +456,6 @@ mod tests {
             ("kmirror.poison.policy=drop", "kmirror.poison.policy", "String must be one of: fail, park, skip"),
             ("kmirror.poison.topic=a b", "kmirror.poison.topic", "not the name of a topic"),
             ("transforms=a", "transforms.a.type", "Missing required configuration \"transforms.a.type\""),
-            ("transforms=a\ntransforms.a.type=TimestampRouter", "transforms.a.type", "not built yet"),
             ("predicates=a\npredicates.a.type=X", "predicates.a.type", "Class X could not be found. There are: "),
             ("exactly.once.support=required", "exactly.once.support", "not built yet"),
             ("offsets.storage.topic=mine", "offsets.storage.topic", "not built yet"),

@@ -20,8 +20,6 @@ pub use timestamp_router::TimestampRouter;
 /// A transformation, and which records it is applied to.
 #[derive(Debug, Clone)]
 pub struct TransformStage {
-    /// Its name in `transforms`.
-    pub alias: String,
     /// What it does.
     pub transformation: Transformation,
     /// To which records; to all where absent.
@@ -78,25 +76,6 @@ pub fn transform_stages(raw: &Properties) -> Result<Vec<TransformStage>, ConfigE
     ConfigErrors::or(errors, stages)
 }
 
-/// Routers by which records of one topic could go to several: each an error, for there is no way to write them yet.
-pub(super) fn refuse_routing_by_record(raw: &Properties, stages: &[TransformStage], errors: &mut Vec<ConfigError>) {
-    for TransformStage { alias, transformation, condition } in stages {
-        let by_topic = matches!(condition, None | Some(Condition { predicate: Predicate::TopicNameMatches(_), .. }));
-        let (key, reason) = match transformation {
-            Transformation::TimestampRouter(_) => {
-                ("type", "topics that depend on records are not built yet: RegexRouter goes by the topic's name")
-            }
-            Transformation::RegexRouter(_) if !by_topic => {
-                ("predicate", "topics that depend on records are not built yet: routers take TopicNameMatches only")
-            }
-            _ => continue,
-        };
-        let key = format!("transforms.{alias}.{key}");
-        let value = raw.get(&key).map_or("", |value| value.trim());
-        errors.push(ConfigError::invalid(&key, value, reason));
-    }
-}
-
 /// The transformations in their order, and the keys under `transforms.` and `predicates.` that nobody reads.
 ///
 /// What is wrong is added to `errors`; a transformation it concerns is not in the list.
@@ -111,8 +90,11 @@ pub(super) fn transforms<'a>(
         .into_iter()
         .map(|alias| (alias, reader.predicate(&format!("predicates.{alias}."))))
         .collect();
-    let stages =
-        reader.aliases("transforms", values).into_iter().filter_map(|alias| reader.stage(alias, &predicates)).collect();
+    let stages = reader
+        .aliases("transforms", values)
+        .into_iter()
+        .filter_map(|alias| reader.stage(&format!("transforms.{alias}."), &predicates))
+        .collect();
     let unread = raw
         .keys()
         .filter(|key| ["transforms.", "predicates."].iter().any(|prefix| key.starts_with(prefix)))
@@ -145,8 +127,7 @@ impl Reader<'_> {
         unique
     }
 
-    fn stage(&mut self, alias: &str, predicates: &[(&str, Option<Predicate>)]) -> Option<TransformStage> {
-        let prefix = &*format!("transforms.{alias}.");
+    fn stage(&mut self, prefix: &str, predicates: &[(&str, Option<Predicate>)]) -> Option<TransformStage> {
         let [class, predicate, negate] = TRANSFORMATION_KEYS else { return None };
         let transformation = self.class(prefix, class, TRANSFORMATIONS).and_then(|class| match class {
             "DropHeaders" => self.drop_headers(prefix),
@@ -177,7 +158,7 @@ impl Reader<'_> {
             }
             None
         };
-        Some(TransformStage { alias: alias.to_owned(), transformation: transformation?, condition })
+        Some(TransformStage { transformation: transformation?, condition })
     }
 
     fn predicate(&mut self, prefix: &str) -> Option<Predicate> {

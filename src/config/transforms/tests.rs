@@ -177,24 +177,6 @@ fn all_errors_at_once() {
 }
 
 #[test]
-fn routing_by_record_is_refused() {
-    let refused = |lines: &str| {
-        let raw = read_properties(lines).unwrap();
-        let mut errors = Vec::new();
-        refuse_routing_by_record(&raw, &transform_stages(&raw).unwrap(), &mut errors);
-        errors.into_iter().map(|error| error.key).collect::<Vec<_>>()
-    };
-    let router = "transforms=r\ntransforms.r.type=RegexRouter\ntransforms.r.regex=x\ntransforms.r.replacement=y\n";
-    let with =
-        |predicate: &str| format!("{router}transforms.r.predicate=p\npredicates=p\npredicates.p.type={predicate}");
-    assert_eq!(refused(router), [""; 0]);
-    assert_eq!(refused(&with("TopicNameMatches\npredicates.p.pattern=x")), [""; 0]);
-    assert_eq!(refused(&with("RecordIsTombstone")), ["transforms.r.predicate"]);
-    assert_eq!(refused(&with("HasHeaderKey\npredicates.p.name=x")), ["transforms.r.predicate"]);
-    assert_eq!(refused("transforms=t\ntransforms.t.type=TimestampRouter"), ["transforms.t.type"]);
-}
-
-#[test]
 fn keys_that_nothing_reads_are_found() {
     let (_, unread, errors) = read(
         "transforms=a\ntransforms.a.type=TimestampRouter\ntransforms.a.predicat=p\ntransforms.a.topic.format=x\n\

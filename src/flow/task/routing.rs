@@ -107,7 +107,7 @@ impl Task {
                 self.fetching.leave(index);
             }
         } else {
-            let cause = format!("it has {} partitions", found.partitions);
+            let cause = format!("it has fewer partitions than the source's topic: {}", found.partitions);
             self.refuse_topic(index, topic, cause);
         }
     }
