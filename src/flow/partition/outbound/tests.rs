@@ -53,6 +53,29 @@ fn the_window_opens_once_the_broker_is_sure_to_remember() {
 }
 
 #[test]
+fn the_leader_of_another_topic_may_not_know_the_producer() {
+    let now = Instant::now();
+    let topics = ["a", "b"].map(Arc::<str>::from);
+    let mut outbound = Outbound::default();
+    for number in 0..6 {
+        outbound.push(Ready { topic: Some(Arc::clone(&topics[number / 3])), ..batch(number, FRESH + 1) });
+    }
+    assert_eq!((send(&mut outbound), outbound.other_topic()), (None, Some(&topics[0])));
+    outbound.turn_to(Some(Arc::clone(&topics[0])));
+    assert_eq!((send(&mut outbound), send(&mut outbound)), (Some(0), None));
+    outbound.acknowledged(0, now);
+    assert_eq!([send(&mut outbound), send(&mut outbound), send(&mut outbound)], [Some(2), Some(4), None]);
+    outbound.acknowledged(2, now);
+    assert_eq!(outbound.other_topic(), None, "one is unresolved");
+    outbound.acknowledged(4, now);
+    assert_eq!(outbound.other_topic(), Some(&topics[1]));
+    outbound.turn_to(Some(Arc::clone(&topics[1])));
+    assert_eq!((send(&mut outbound), send(&mut outbound)), (Some(6), None));
+    outbound.acknowledged(6, now);
+    assert_eq!((send(&mut outbound), send(&mut outbound)), (Some(8), Some(10)));
+}
+
+#[test]
 fn positions_wait_for_the_first_and_resends_go_one_by_one() {
     let now = Instant::now();
     let mut outbound = outbound(&[FRESH + 1; 5]);
