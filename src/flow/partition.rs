@@ -15,11 +15,7 @@ use wire::{ProduceBatch, Produced, ProducerId, Recovery, ResponseError, TopicPar
 
 pub(crate) use self::attempts::Verdict;
 use self::{
-    answer::Answer,
-    attempts::Attempts,
-    outbound::{Outbound, Ready},
-    refused::Refusals,
-    routes::Routes,
+    answer::Answer, attempts::Attempts, outbound::Outbound, refused::Refusals, routes::Routes,
     transaction::OpenTransaction,
 };
 use super::{PoisonCount, PoisonPolicy, WriteSettings, error::Stopped, plan::PlanCounts, recode::Poison};
@@ -142,6 +138,11 @@ impl Partition {
 
     pub(crate) fn is_unresolved(&self) -> bool {
         self.outbound.is_unresolved()
+    }
+
+    /// What is written so far is less than what counts as copied in one: the rest should follow also where nothing new is begun.
+    pub(crate) fn is_in_part(&self) -> bool {
+        self.outbound.is_in_part()
     }
 
     /// When it has to be looked at again without any event: a backoff is over, or a follower has been read from for long enough.
@@ -404,12 +405,8 @@ impl Partition {
     /// Gives back the bytes that wait behind batches which the target has not taken for long; they are fetched again later. `copy` frees
     /// those batches from the answers they came in.
     pub(crate) fn give_back_if_stuck(&mut self, now: Instant, copy: impl Fn(&Bytes) -> Bytes) -> bool {
-        let Some((position, given)) = self.outbound.give_back(now, copy) else { return false };
-        self.position = position;
-        // The first of each topic last.
-        for Ready { topic, sequence, .. } in given.iter().rev() {
-            *self.sequence(topic.as_ref()) = *sequence;
-        }
+        let Some(given) = self.outbound.give_back(now, copy) else { return false };
+        self.go_back(given.iter());
         self.void_answer();
         true
     }

@@ -1,6 +1,7 @@
 //! Batches that have to be opened: what they hold, written anew. This takes processor time, so it runs beside the task that copies.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
@@ -18,6 +19,8 @@ const MOST_RECORD_BYTES: usize = 100 * 1024 * 1024;
 /// Small batches and messages of old formats are joined up to this, bytes. Measured: batches of 1 kB are copied five times as fast joined,
 /// and it matters little to how many.
 const JOINED_BYTES: usize = 256 * 1024;
+/// Topics that are written side by side, each with a compressor. When there are more, those before are finished first.
+const MOST_LANES: usize = 8;
 
 /// Batches that stand one behind the other in the source.
 #[derive(Debug)]
@@ -38,7 +41,7 @@ pub(crate) struct Manner {
     /// What is done to each record.
     pub(crate) transforms: Option<Arc<RecordTransforms>>,
     /// Only where that chooses each record's topic.
-    pub(crate) limits: Option<TopicLimits>,
+    pub(crate) routing: Option<Routing>,
     /// The compression that all get; absent where each keeps its own.
     pub(crate) codec: Option<Codec>,
     pub(crate) levels: Levels,
@@ -50,6 +53,14 @@ pub(crate) struct Manner {
 
 /// Largest batches of topics, bytes, as far as they are known.
 pub(crate) type TopicLimits = Arc<HashMap<Arc<str>, usize>>;
+
+/// What is known of the topics that records choose.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Routing {
+    pub(crate) limits: TopicLimits,
+    /// Source offsets before which a topic has its records, where that is not before the position.
+    pub(crate) done_before: BTreeMap<Arc<str>, i64>,
+}
 
 /// What comes of it.
 #[derive(Debug, Default)]
@@ -84,7 +95,8 @@ pub(crate) struct Recoded {
     pub(crate) topic: Option<Arc<str>>,
     /// How far each record's source offset is from the first's, where there are gaps.
     pub(crate) distances: Option<Box<[u32]>>,
-    /// Where the copy stands when it is written: behind what the source has no record for.
+    /// Where the copy stands when it is written: behind what the source has no record for. Where records choose their topics that may be no
+    /// further than before.
     pub(crate) next: i64,
 }
 
@@ -103,12 +115,14 @@ pub(crate) struct Poison {
 
 impl Recode {
     /// Reads and writes all of it. What comes out counts as used by `budget`. One source batch makes one new batch, or several where it is
-    /// too large for one; small ones and messages of old formats are joined. A batch ends where the next record goes to another topic.
+    /// too large for one; small ones and messages of old formats are joined. Where records choose their topics, all batches for one come
+    /// before those for another, so that it is not turned to and fro between them: the copy moves on with those of the last topic only.
     pub(crate) fn run(mut self, budget: &Budget) -> Result<Rewritten, CorruptBatch> {
         let poison = std::mem::take(&mut self.poison);
         let (position, manner) = (self.position, &self.manner);
         let (scratch, done) = (Vec::new(), Rewritten::default());
-        let mut out = Out { position, manner, scratch, done, topic: None, open: None, poison, budget };
+        let mut out =
+            Out { position, manner, scratch, done, begun: position, lanes: Vec::new(), open: None, poison, budget };
         for stored in &self.batches {
             match stored {
                 Stored::Batch(batch) => {
@@ -135,6 +149,7 @@ impl Recode {
             }
         }
         out.end(position)?;
+        out.finish(self.next);
         if let Some(last) = out.done.batches.last_mut() {
             last.next = self.next;
         }
@@ -148,29 +163,37 @@ struct Out<'a> {
     /// A transformed record.
     scratch: Vec<u8>,
     done: Rewritten,
-    /// Of what is open, where records choose theirs.
-    topic: Option<Arc<str>>,
+    /// Where the copy stood before the first record of `lanes`.
+    begun: i64,
+    /// Topics of the records since then; one without a name where all go to one.
+    lanes: Vec<Lane>,
     open: Option<Open>,
     poison: BTreeMap<i64, String>,
     budget: &'a Budget,
 }
 
+/// How what comes now is compressed, and whether it may be joined.
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Open {
     codec: Codec,
     joins: bool,
-    builder: BatchBuilder,
+}
+
+struct Lane {
+    topic: Option<Arc<str>>,
+    /// Absent between batches that are not joined.
+    builder: Option<BatchBuilder>,
+    done: Vec<Recoded>,
 }
 
 impl Out<'_> {
     /// What comes now was compressed like this. It is joined with what came before if both may be.
     fn begin(&mut self, was: Codec, joins: bool, offset: i64) -> Result<(), CorruptBatch> {
-        let codec = self.manner.codec.unwrap_or(was);
-        if joins && self.open.as_ref().is_some_and(|open| open.joins && open.codec == codec) {
-            return Ok(());
+        let open = Open { codec: self.manner.codec.unwrap_or(was), joins };
+        if !joins || self.open != Some(open) {
+            self.end(offset)?;
+            self.open = Some(open);
         }
-        self.end(offset)?;
-        let builder = self.manner.builder(codec, joins, self.topic.as_deref());
-        self.open = Some(Open { codec, joins, builder });
         Ok(())
     }
 
@@ -183,53 +206,99 @@ impl Out<'_> {
             self.done.poison.push(Poison { offset, timestamp, body: body.to_vec(), reason });
             return Ok(());
         }
-        let Some(open) = &mut self.open else { return Ok(()) };
-        let failed = |cause| failed(open.codec, offset, &cause);
-        let record = match &self.manner.transforms {
+        let Some(open) = self.open else { return Ok(()) };
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let outcome = match &self.manner.transforms {
             Some(transforms) => {
-                let outcome =
-                    transforms.apply(*record, &mut self.scratch).map_err(|cause| malformed(record, offset, cause))?;
-                let Some(Transformed { topic, record }) = outcome else { return Ok(()) };
-                if let Some(limits) = &self.manner.limits
-                    && self.topic.as_deref() != Some(&*topic)
-                {
-                    self.done.keep(open.builder.close().map_err(failed)?, self.topic.as_ref(), self.budget);
-                    open.builder = self.manner.builder(open.codec, open.joins, Some(&topic));
-                    let known = limits.get_key_value(&*topic).map(|(topic, _)| Arc::clone(topic));
-                    self.topic = Some(known.unwrap_or_else(|| topic.into()));
-                }
-                record
+                transforms.apply(*record, &mut scratch).map_err(|cause| malformed(record, offset, cause))?
             }
-            None => *record,
+            None => Some(Transformed { topic: Cow::Borrowed(""), record: *record }),
         };
-        let closed = open.builder.push(&record).map_err(failed)?;
-        self.done.keep(closed, self.topic.as_ref(), self.budget);
+        if let Some(Transformed { topic, record }) = outcome
+            && let Some(lane) = self.lane(&topic, &record, open.codec, offset)?
+        {
+            let Lane { topic, builder, done } = &mut self.lanes[lane];
+            let builder = builder.get_or_insert_with(|| self.manner.builder(open, topic.as_deref()));
+            let closed = builder.push(&record).map_err(|cause| failed(open.codec, offset, &cause))?;
+            done.extend(closed.map(|built| Recoded::of(built, topic.as_ref(), self.budget)));
+        }
+        self.scratch = scratch;
         Ok(())
     }
 
+    /// The lane that a record takes; none if its topic has it already.
+    fn lane(
+        &mut self,
+        topic: &str,
+        record: &RawRecord<'_>,
+        codec: Codec,
+        offset: i64,
+    ) -> Result<Option<usize>, CorruptBatch> {
+        let Some(routing) = &self.manner.routing else {
+            if self.lanes.is_empty() {
+                self.lanes.push(Lane { topic: None, builder: None, done: Vec::new() });
+            }
+            return Ok(Some(0));
+        };
+        if routing.done_before.get(topic).is_some_and(|before| record.offset < *before) {
+            return Ok(None);
+        }
+        if let Some(lane) = self.lanes.iter().position(|lane| lane.topic.as_deref() == Some(topic)) {
+            return Ok(Some(lane));
+        }
+        if self.lanes.len() == MOST_LANES {
+            self.close(codec, offset)?;
+            self.finish(record.offset);
+        }
+        let known = routing.limits.get_key_value(topic).map(|(topic, _)| Arc::clone(topic));
+        let topic = Some(known.unwrap_or_else(|| topic.into()));
+        self.lanes.push(Lane { topic, builder: None, done: Vec::new() });
+        Ok(Some(self.lanes.len() - 1))
+    }
+
     fn end(&mut self, offset: i64) -> Result<(), CorruptBatch> {
-        if let Some(mut open) = self.open.take() {
-            let closed = open.builder.close().map_err(|cause| failed(open.codec, offset, &cause))?;
-            self.done.keep(closed, self.topic.as_ref(), self.budget);
+        match self.open.take() {
+            Some(open) => self.close(open.codec, offset),
+            None => Ok(()),
+        }
+    }
+
+    fn close(&mut self, codec: Codec, offset: i64) -> Result<(), CorruptBatch> {
+        for Lane { topic, builder, done } in &mut self.lanes {
+            if let Some(mut builder) = builder.take() {
+                let closed = builder.close().map_err(|cause| failed(codec, offset, &cause))?;
+                done.extend(closed.map(|built| Recoded::of(built, topic.as_ref(), self.budget)));
+            }
         }
         Ok(())
+    }
+
+    /// Puts the batches of all lanes one behind the other. Before those of the last are written the copy stands where it began; behind them
+    /// at `next`.
+    fn finish(&mut self, next: i64) {
+        let begun = std::mem::replace(&mut self.begun, next);
+        self.lanes.retain(|lane| !lane.done.is_empty());
+        let last = self.lanes.len().saturating_sub(1);
+        for (number, lane) in self.lanes.drain(..).enumerate() {
+            let moves = number == last;
+            let batches = lane.done.into_iter();
+            self.done.batches.extend(batches.map(|batch| if moves { batch } else { Recoded { next: begun, ..batch } }));
+        }
     }
 }
 
 impl Manner {
-    fn builder(&self, codec: Codec, joins: bool, topic: Option<&str>) -> BatchBuilder {
-        let limit = if joins { JOINED_BYTES } else { usize::MAX }.min(self.max_batch_bytes);
-        let own = topic.zip(self.limits.as_ref()).and_then(|(topic, limits)| limits.get(topic).copied());
-        BatchBuilder::new(codec, self.levels, own.map_or(limit, |own| own.min(limit)))
+    fn builder(&self, open: Open, topic: Option<&str>) -> BatchBuilder {
+        let limit = if open.joins { JOINED_BYTES } else { usize::MAX }.min(self.max_batch_bytes);
+        let own = topic.zip(self.routing.as_ref()).and_then(|(topic, routing)| routing.limits.get(topic).copied());
+        BatchBuilder::new(open.codec, self.levels, own.map_or(limit, |own| own.min(limit)))
     }
 }
 
-impl Rewritten {
-    fn keep(&mut self, built: Option<Built>, topic: Option<&Arc<str>>, budget: &Budget) {
-        if let Some(Built { batch, last_offset, distances }) = built {
-            let batch = batch.counted(budget);
-            self.batches.push(Recoded { batch, topic: topic.cloned(), distances, next: last_offset + 1 });
-        }
+impl Recoded {
+    fn of(built: Built, topic: Option<&Arc<str>>, budget: &Budget) -> Self {
+        let Built { batch, last_offset, distances } = built;
+        Self { batch: batch.counted(budget), topic: topic.cloned(), distances, next: last_offset + 1 }
     }
 }
 

@@ -39,7 +39,7 @@ use self::{
     parking::Parking,
     prepare::{Prepared, Wanted, prepare},
     producing::{Producing, Sent},
-    routing::{Found, Routing},
+    routing::{Finding, Found},
     topics::Refusal,
 };
 use crate::foreign;
@@ -106,7 +106,7 @@ pub(crate) struct Task {
     shares_targets: bool,
     /// Partitions whose records choose their topics.
     routed: bool,
-    routing: Routing,
+    finding: Finding,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     fetching: Fetching,
     producing: Producing,
@@ -158,7 +158,7 @@ impl Task {
             parking,
             shares_targets: false,
             routed: false,
-            routing: Routing::default(),
+            finding: Finding::default(),
             work: FuturesUnordered::new(),
             producing: Producing::new(),
             unprepared: BTreeSet::new(),

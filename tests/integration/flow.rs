@@ -2,6 +2,7 @@
 
 mod opened;
 mod refused;
+mod routed;
 
 use std::{
     collections::BTreeMap,

@@ -138,7 +138,11 @@ impl Partition {
                     if let Plan::Reencode(why) = plan {
                         tracing::trace!(partition = %self.source, position = self.position, %why, "written anew");
                     }
-                    answer.work = Some(answer.gather(stored, self.position, next, &self.refusals, &self.counts));
+                    let mut work = answer.gather(stored, self.position, next, &self.refusals, &self.counts);
+                    if let (Some(routing), Some(routes)) = (&mut work.manner.routing, &self.routes) {
+                        routing.done_before = routes.done_before(self.position);
+                    }
+                    answer.work = Some(work);
                     return Verdict::Recode;
                 }
             };
@@ -160,10 +164,8 @@ impl Partition {
     ) -> Result<(), CorruptBatch> {
         let Some(producer) = self.producer else { return Ok(()) };
         let records = batch.header().record_count;
-        let following = self.sequence(topic.as_ref());
-        let sequence = *following;
+        let sequence = self.sequence(topic.as_ref());
         let (header, payload) = rewrite_header(batch, producer.id, producer.epoch, sequence)?;
-        *following = sequence_after(sequence, records);
         let ready = Ready {
             header,
             payload,
@@ -175,6 +177,7 @@ impl Partition {
             distances,
             max_timestamp: batch.header().max_timestamp,
         };
+        self.goes_on(ready.topic.as_ref(), sequence_after(sequence, records), ready.end());
         self.moved_to(next);
         self.largest_batch = self.largest_batch.max(HEADER_LEN + ready.payload.len());
         self.outbound.push(ready);

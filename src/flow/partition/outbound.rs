@@ -28,6 +28,7 @@ pub(super) struct Ready {
     /// Where it goes; absent where all go to one.
     pub(super) topic: Option<Arc<str>>,
     pub(super) base: i64,
+    /// Where the copy stands behind it: not behind its records where some before them are for other topics, whose batches follow.
     pub(super) next: i64,
     pub(super) sequence: i32,
     pub(super) records: i32,
@@ -49,6 +50,17 @@ impl Ready {
             None => i64::try_from(index).ok().filter(|index| *index < i64::from(self.records)),
         };
         distance.map(|distance| self.base + distance)
+    }
+
+    /// One past the last record's offset.
+    pub(super) fn end(&self) -> i64 {
+        let last = usize::try_from(self.records - 1).ok().and_then(|last| self.offset(last));
+        last.map_or(self.next, |last| last + 1)
+    }
+
+    /// Others have to be written too before the copy moves on.
+    fn is_part(&self) -> bool {
+        self.next <= self.base
     }
 
     fn last_sequence(&self) -> i32 {
@@ -82,6 +94,8 @@ pub(super) struct Outbound {
     sent_bytes: usize,
     /// The topic that batches go to now, where each has its own.
     topic: Option<Arc<str>>,
+    /// The batch acknowledged last is a part of what has to be written before the copy moves on.
+    in_part: bool,
     /// A request failed: until all that was sent is resolved, one batch at a time goes out again, in order.
     resolving: bool,
     /// `max_timestamp` of the batch acknowledged last: what the broker judges by whether to forget the producer id.
@@ -156,6 +170,11 @@ impl Outbound {
         self.known_by = None;
     }
 
+    /// What waits belongs to what was sent: without it that would be copied again at the next start.
+    pub(super) fn is_in_part(&self) -> bool {
+        !self.waiting.is_empty() && self.sent.back().map_or(self.in_part, |sent| sent.batch.is_part())
+    }
+
     pub(super) fn topic(&self) -> Option<&Arc<str>> {
         self.topic.as_ref()
     }
@@ -196,6 +215,7 @@ impl Outbound {
         while let Some(done) = self.sent.pop_front_if(|sent| sent.state == State::Done) {
             self.sent_bytes -= done.batch.bytes();
             last = Some(done.batch.next - 1);
+            self.in_part = done.batch.is_part();
         }
         if last.is_some() {
             self.stalled_since = if self.sent.is_empty() { None } else { Some(now) };
@@ -247,17 +267,16 @@ impl Outbound {
     }
 
     /// Gives back what waits behind unresolved batches that the target has not taken for long. The unresolved ones are kept, apart from the
-    /// answers they came in. Returns the source offset to go on with and what was given, None if there was nothing to give.
-    pub(super) fn give_back(&mut self, now: Instant, copy: impl Fn(&Bytes) -> Bytes) -> Option<(i64, VecDeque<Ready>)> {
+    /// answers they came in. Returns what was given, None if there was nothing.
+    pub(super) fn give_back(&mut self, now: Instant, copy: impl Fn(&Bytes) -> Bytes) -> Option<VecDeque<Ready>> {
         if !self.is_stuck(now) || self.waiting.is_empty() {
             return None;
         }
         for sent in &mut self.sent {
             sent.batch.payload = copy(&sent.batch.payload);
         }
-        let last = &self.sent.back()?.batch;
         self.waiting_bytes = 0;
-        Some((last.next, std::mem::take(&mut self.waiting)))
+        Some(std::mem::take(&mut self.waiting))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::flow::{
     PoisonPolicy, WriteSettings,
     error::Stopped,
     plan::Rules,
-    recode::{Manner, TopicLimits},
+    recode::{Manner, Routing, TopicLimits},
 };
 use crate::transforms::RecordTransforms;
 
@@ -45,8 +45,10 @@ impl Refusals {
     /// How what begins at `position` is written.
     pub(super) fn manner(&self, position: i64) -> Manner {
         let Rules { codec, join, .. } = self.rules;
-        let (transforms, limits) = (self.transforms.clone(), self.limits.clone());
-        Manner { codec, join, levels: self.levels, max_batch_bytes: self.max_batch_bytes(position), transforms, limits }
+        let limits = self.limits.clone();
+        let routing = limits.map(|limits| Routing { limits, ..Routing::default() });
+        let (max_batch_bytes, transforms) = (self.max_batch_bytes(position), self.transforms.clone());
+        Manner { codec, join, levels: self.levels, max_batch_bytes, transforms, routing }
     }
 
     /// Largest batch to be written from `position` on, bytes.
@@ -109,7 +111,7 @@ impl Partition {
             let name = wire::code_name(part.error);
             own.or(part.message.as_deref()).map_or_else(|| name.clone(), |words| format!("{name}: {words}"))
         };
-        let (bytes, next) = (refused.bytes(), refused.next);
+        let (bytes, next) = (refused.bytes(), refused.next.max(refused.end()));
         let mut poison: BTreeMap<i64, String> = part
             .record_errors
             .iter()
@@ -151,13 +153,21 @@ impl Partition {
     /// given to what comes in its place.
     pub(super) fn rewind(&mut self) {
         let outbound = std::mem::take(&mut self.outbound);
-        // The first of each topic last.
-        for Ready { topic, sequence, base, .. } in outbound.batches().rev() {
-            (self.position, *self.sequence(topic.as_ref())) = (*base, *sequence);
-        }
+        self.go_back(outbound.batches());
         self.outbound = outbound;
         self.abandon();
         self.produces.succeeded();
+    }
+
+    /// Goes on before these batches, which are let go, with their sequences.
+    pub(super) fn go_back<'a>(&mut self, batches: impl DoubleEndedIterator<Item = &'a Ready>) {
+        // The first of each topic last.
+        let mut first = i64::MAX;
+        for Ready { topic, sequence, base, .. } in batches.rev() {
+            first = first.min(*base);
+            self.goes_on(topic.as_ref(), *sequence, *base);
+        }
+        self.position = self.position.min(first);
     }
 
     /// A Fetch under way asks for what no longer comes next.

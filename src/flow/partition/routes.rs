@@ -1,15 +1,38 @@
 //! Topics of the target between which each record chooses (TimestampRouter, RegexRouter behind a predicate that looks at the record).
 //!
 //! A partition writes to one of them at a time, and turns to the next when nothing is unresolved: so all that is known of the target
-//! concerns one topic. Only sequences are counted for each, since a leader counts them for each partition it leads.
+//! concerns one topic. Only sequences are counted for each, since a leader counts them for each partition it leads. What is opened in one is
+//! written topic by topic, and the position moves with the last of them.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Instant,
+};
 
 use super::Partition;
 use crate::flow::error::Stopped;
 
-/// Topics so far, with the sequence of the batch to be queued next.
-pub(super) type Routes = HashMap<Arc<str>, i32>;
+/// Topics so far.
+#[derive(Debug, Default)]
+pub(super) struct Routes(HashMap<Arc<str>, Queued>);
+
+/// What was queued for a topic.
+#[derive(Debug, Clone, Copy, Default)]
+struct Queued {
+    /// Of the next batch.
+    sequence: i32,
+    /// One past the last record's source offset.
+    end: i64,
+}
+
+impl Routes {
+    /// Where topics are ahead of the position: it does not move with each batch, so what comes again may have been queued for some.
+    pub(super) fn done_before(&self, position: i64) -> BTreeMap<Arc<str>, i64> {
+        let ahead = self.0.iter().filter(|(_, queued)| queued.end > position);
+        ahead.map(|(topic, queued)| (Arc::clone(topic), queued.end)).collect()
+    }
+}
 
 impl Partition {
     /// Whether each record chooses its topic.
@@ -18,10 +41,18 @@ impl Partition {
     }
 
     /// Sequence of the next batch to be queued for a topic, none being the only one.
-    pub(super) fn sequence(&mut self, topic: Option<&Arc<str>>) -> &mut i32 {
+    pub(super) fn sequence(&self, topic: Option<&Arc<str>>) -> i32 {
+        match (&self.routes, topic) {
+            (Some(routes), Some(topic)) => routes.0.get(topic).map_or(0, |queued| queued.sequence),
+            _ => self.sequence,
+        }
+    }
+
+    /// What is queued next for a topic has this sequence, and no record before source offset `end`.
+    pub(super) fn goes_on(&mut self, topic: Option<&Arc<str>>, sequence: i32, end: i64) {
         match (&mut self.routes, topic) {
-            (Some(routes), Some(topic)) => routes.entry(Arc::clone(topic)).or_default(),
-            _ => &mut self.sequence,
+            (Some(routes), Some(topic)) => drop(routes.0.insert(Arc::clone(topic), Queued { sequence, end })),
+            _ => self.sequence = sequence,
         }
     }
 

@@ -65,7 +65,7 @@ impl Task {
             let Some(topic) = known.get(at.topic.as_str()).filter(|_| partition.stopped().is_none()) else { continue };
             if topic.error != 0 {
                 if at_target && partition.turns_away() {
-                    self.routing.forget(&at.topic);
+                    self.finding.forget(&at.topic);
                     continue;
                 }
                 match partition.metadata_refused(&alias, at_target, topic.error, now) {
@@ -85,7 +85,7 @@ impl Task {
             let was = std::mem::replace(id, topic.id);
             if was != 0 && topic.id != 0 && was != topic.id {
                 if at_target && partition.turns_away() {
-                    self.routing.forget(&at.topic);
+                    self.finding.forget(&at.topic);
                     continue;
                 }
                 if at_target {

@@ -129,14 +129,18 @@ impl Task {
     /// Lets go of the flows that wait for nothing but what was sent, and whose wait is over.
     pub(super) fn let_go(&mut self) {
         for id in self.draining.clone() {
-            let resolved = self
-                .members
-                .get(&id)
-                .is_none_or(|member| !member.places.iter().any(|index| self.partitions[*index].is_unresolved()));
+            let resolved =
+                self.members.get(&id).is_none_or(|member| !member.places.iter().any(|index| self.owes(*index)));
             if resolved {
                 self.leave(id);
             }
         }
+    }
+
+    /// Something was sent and is not acknowledged, or is of no use without what waits.
+    fn owes(&self, index: usize) -> bool {
+        let partition = &self.partitions[index];
+        partition.is_unresolved() || (partition.is_in_part() && partition.stopped().is_none())
     }
 
     fn leave(&mut self, id: u64) {

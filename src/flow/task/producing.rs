@@ -128,7 +128,7 @@ impl Task {
     fn may_produce(&self, index: usize, now: Instant) -> bool {
         let partition = &self.partitions[index];
         partition.has_batch(now, self.fresh_after)
-            && (self.seats[index].stay == Stay::Copied || partition.is_resending())
+            && (self.seats[index].stay == Stay::Copied || partition.is_resending() || partition.is_in_part())
     }
 
     pub(super) fn dispatch_produce(&mut self, now: Instant) {
@@ -216,6 +216,8 @@ impl Task {
             self.target.worked(|| format!("Produce to {}", self.partitions[index].target), &self.name);
             if let Some(last) = self.partitions[index].acknowledged(base, now) {
                 self.store(index, last);
+                // Nothing may be left of what was opened.
+                self.passed_over(index);
             }
             return;
         }

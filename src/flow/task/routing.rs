@@ -19,7 +19,7 @@ use super::{
 const FOUND_FOR: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Default)]
-pub(super) struct Routing {
+pub(super) struct Finding {
     found: HashMap<Arc<str>, (Instant, Found)>,
     /// Topics that are looked for, with the partitions that wait for them.
     waiting: HashMap<Arc<str>, Vec<usize>>,
@@ -33,7 +33,7 @@ pub(super) struct Found {
     limit: Option<usize>,
 }
 
-impl Routing {
+impl Finding {
     fn found(&self, topic: &str, now: Instant) -> Option<Found> {
         let (at, found) = self.found.get(topic)?;
         (now.duration_since(*at) < FOUND_FOR).then_some(*found)
@@ -48,16 +48,16 @@ impl Routing {
 impl Task {
     /// Turns a partition to the topic of its next batch, if that is another than before, at once or when it is found.
     pub(super) fn turn(&mut self, index: usize, now: Instant) {
-        if self.seats[index].stay != Stay::Copied {
+        if self.seats[index].stay != Stay::Copied && !self.partitions[index].is_in_part() {
             return;
         }
         let Some(topic) = self.partitions[index].other_topic(now) else { return };
         let topic = Arc::clone(topic);
-        if let Some(found) = self.routing.found(&topic, now) {
+        if let Some(found) = self.finding.found(&topic, now) {
             return self.turn_to(index, &topic, found);
         }
         self.asking.insert(index);
-        let waiting = self.routing.waiting.entry(Arc::clone(&topic)).or_default();
+        let waiting = self.finding.waiting.entry(Arc::clone(&topic)).or_default();
         waiting.push(index);
         if waiting.len() > 1 {
             return;
@@ -79,13 +79,13 @@ impl Task {
         match &answer {
             Ok(found) => {
                 self.target.worked(what, &self.name);
-                self.routing.found.retain(|_, (at, _)| now.duration_since(*at) < FOUND_FOR);
-                self.routing.found.insert(Arc::clone(topic), (now, *found));
+                self.finding.found.retain(|_, (at, _)| now.duration_since(*at) < FOUND_FOR);
+                self.finding.found.insert(Arc::clone(topic), (now, *found));
             }
             Err(Refusal::Passing(cause)) => self.target.failed(what(), cause, &self.name),
             Err(Refusal::Lasting(_)) => {}
         }
-        for index in self.routing.waiting.remove(topic).unwrap_or_default() {
+        for index in self.finding.waiting.remove(topic).unwrap_or_default() {
             self.asking.remove(&index);
             if self.seats[index].stay == Stay::Left {
                 continue;
