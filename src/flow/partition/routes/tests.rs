@@ -109,14 +109,16 @@ fn sequence(batch: &ProduceBatch) -> i32 {
 /// Leads the partition of one topic.
 struct Leader {
     limit: usize,
+    /// Says which records it refuses.
+    names: bool,
     taken: Vec<i64>,
     /// First and last sequence of batches.
     remembered: VecDeque<(i32, i32)>,
 }
 
 impl Leader {
-    fn new(limit: usize) -> Self {
-        Self { limit, taken: Vec::new(), remembered: VecDeque::new() }
+    fn new(limit: usize, names: bool) -> Self {
+        Self { limit, names, taken: Vec::new(), remembered: VecDeque::new() }
     }
 
     fn append(&mut self, batch: &ProduceBatch, poison: &[i64]) -> Produced {
@@ -142,7 +144,7 @@ impl Leader {
             }
             0
         };
-        let record_errors = if error == INVALID_TIMESTAMP { refused } else { Vec::new() };
+        let record_errors = if error == INVALID_TIMESTAMP && self.names { refused } else { Vec::new() };
         Produced { tag: 0, error, message: None, record_errors, base_offset: -1 }
     }
 }
@@ -270,6 +272,7 @@ proptest! {
         records in prop::collection::vec((0..3_i64, prop::bool::weighted(0.8), 0..150_usize), 1..120),
         batch in 1..12_usize,
         join: bool,
+        names: bool,
         fates in prop::collection::vec((0..7_u8, any::<prop::sample::Index>()), 0..200),
         poison in prop::collection::btree_set(0..120_i64, 0..6),
         limits in prop::collection::vec((prop_oneof![350..2_000_usize, Just(LOW_WATER)], any::<bool>()), 3),
@@ -279,7 +282,7 @@ proptest! {
         let poison: Vec<i64> = poison.into_iter().collect();
         let topics = ["a.t-01", "a.t-02", "a.t-03"].map(Arc::<str>::from);
         let mut leaders: BTreeMap<Arc<str>, Leader> =
-            topics.iter().zip(&limits).map(|(topic, (limit, _))| (Arc::clone(topic), Leader::new(*limit))).collect();
+            topics.iter().zip(&limits).map(|(topic, (limit, _))| (Arc::clone(topic), Leader::new(*limit, names))).collect();
         let told: BTreeMap<Arc<str>, Option<usize>> =
             topics.iter().zip(&limits).map(|(topic, (limit, tells))| (Arc::clone(topic), tells.then_some(*limit))).collect();
         let expected: BTreeMap<Arc<str>, Vec<i64>> = topics.iter().zip(0..).map(|(topic, day)| {
