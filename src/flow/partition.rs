@@ -298,10 +298,9 @@ impl Partition {
             return verdict;
         }
         match ResponseError::try_from_code(code) {
-            // Those behind the first one only miss it.
-            Some(ResponseError::OutOfOrderSequenceNumber) if one_of_many => {
-                return if self.outbound.is_first(base) { Verdict::LookUp } else { Verdict::Wait };
-            }
+            // Those behind the first one only miss it, and so may one that was behind another when it was sent.
+            Some(ResponseError::OutOfOrderSequenceNumber) if self.outbound.is_first(base) => return Verdict::LookUp,
+            Some(ResponseError::OutOfOrderSequenceNumber) if one_of_many => return Verdict::Wait,
             Some(
                 ResponseError::RequestTimedOut
                 | ResponseError::NotEnoughReplicas
@@ -334,6 +333,10 @@ impl Partition {
             let settled = self.outbound.settle(now);
             self.told(settled.map_or(self.told, |last| last + 1));
             return (Verdict::Wait, settled);
+        }
+        // It came before the one that it follows, and is sent again now that this is there.
+        if last_sequence.is_some_and(|last| self.outbound.follows(last)) {
+            return (Verdict::Wait, None);
         }
         let told = last_sequence.map_or_else(|| "no sequence".to_owned(), |last| format!("sequence {last}"));
         let cause = format!("OUT_OF_ORDER_SEQUENCE_NUMBER, and the leader remembers {told} of the producer");

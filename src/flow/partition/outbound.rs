@@ -245,6 +245,11 @@ impl Outbound {
         self.sent.front().is_some_and(|sent| sent.batch.base == base)
     }
 
+    /// Whether the first unresolved batch is the one that comes after this sequence.
+    pub(super) fn follows(&self, last_sequence: i32) -> bool {
+        self.sent.front().is_some_and(|sent| sent.batch.sequence == sequence_after(last_sequence, 1))
+    }
+
     /// The leader's last sequence of our producer id. The batches before the one that ends with it are written; that one is sent again, and
     /// recognised, since brokers always remember the last, unless it is acknowledged already ([`Outbound::settle`]). False if none of the
     /// unresolved ones ends with it.

@@ -445,3 +445,30 @@ fn what_is_left_out_at_the_end_moves_the_position_too() {
     assert_eq!(partition.passed_over(), Some(7));
     assert_eq!(partition.passed_over(), None);
 }
+
+#[test]
+fn a_batch_that_overtook_the_one_before_it_is_sent_again() {
+    let mut partition = started();
+    fetched(&mut partition, PLAIN);
+    let now = Instant::now();
+    let later = now + Duration::from_secs(60);
+    next(&mut partition, now).expect("the first batch");
+    partition.acknowledged(0, now);
+    next(&mut partition, now).expect("the second batch");
+    // Refused before the first was there, told when that is acknowledged.
+    assert_eq!(partition.produce_refused("b", 5, &refusal(OUT_OF_ORDER, &[]), now), Verdict::LookUp);
+    assert_eq!(partition.looked_up("b", Some(4), now), (Verdict::Wait, None));
+    assert_eq!(base_sequence(&next(&mut partition, later).expect("the second batch")), 5);
+    assert_eq!(partition.acknowledged(5, later), Some(7));
+
+    // A leader that lost what it had acknowledged is another matter.
+    let mut partition = started();
+    fetched(&mut partition, PLAIN);
+    next(&mut partition, now).expect("the first batch");
+    partition.acknowledged(0, now);
+    next(&mut partition, now).expect("the second batch");
+    assert_eq!(partition.produce_refused("b", 5, &refusal(OUT_OF_ORDER, &[]), now), Verdict::LookUp);
+    assert_eq!(partition.looked_up("b", Some(2), now).0, Verdict::Stop);
+    let text = partition.stopped().expect("a reason").to_string();
+    assert!(text.contains("the leader remembers sequence 2"), "{text}");
+}

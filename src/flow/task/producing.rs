@@ -118,11 +118,15 @@ impl Task {
         if self.producing.ready.contains(index) || !self.may_produce(index, now) {
             return;
         }
-        let lane = if partition.goes_apart() { ProduceLane::Apart } else { ProduceLane::Shared };
+        let lane = self.lane(index);
         match self.target.cluster.leader(&partition.target) {
             Some(leader) => self.producing.ready.push((leader.broker, lane), index, false),
             None => self.target.leaderless(&partition.target, &self.name),
         }
+    }
+
+    fn lane(&self, index: usize) -> ProduceLane {
+        if self.partitions[index].goes_apart() { ProduceLane::Apart } else { ProduceLane::Shared }
     }
 
     fn may_produce(&self, index: usize, now: Instant) -> bool {
@@ -132,9 +136,17 @@ impl Task {
     }
 
     pub(super) fn dispatch_produce(&mut self, now: Instant) {
-        for way in self.producing.ready.keys() {
-            while self.producing.ready.len(way) > 0 && self.producing.may_send(way, now) {
-                self.send_produce(way, now);
+        // When its turn comes a partition may have another way than when it queued.
+        loop {
+            let mut ways = self.producing.ready.keys();
+            ways.retain(|way| self.producing.may_send(*way, now));
+            if ways.is_empty() {
+                return;
+            }
+            for way in ways {
+                while self.producing.ready.len(way) > 0 && self.producing.may_send(way, now) {
+                    self.send_produce(way, now);
+                }
             }
         }
     }
@@ -151,8 +163,13 @@ impl Task {
             if self.asking.contains(&index) || !self.may_produce(index, now) {
                 continue;
             }
-            // A request has one batch of a partition.
             let target = &self.partitions[index].target;
+            // On the way it had before a batch could overtake one, or be overtaken: ways change only while nothing is out.
+            if self.lane(index) != way.1 {
+                others.push(index);
+                continue;
+            }
+            // A request has one batch of a partition.
             if self.shares_targets && batches.iter().any(|batch| batch.partition == *target) {
                 others.push(index);
                 continue;
