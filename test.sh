@@ -26,8 +26,8 @@ The exit code is 0 only if every step worked and tests were run.
 
 Needs Java 17 (a JDK), Maven, a C compiler and Rust; it says what is missing and how to install it. Downloads, tools and builds
 go to \$KMIRROR_CACHE (else \$XDG_CACHE_HOME/kmirror, else ~/.cache/kmirror), the build to \$CARGO_TARGET_DIR if that is
-set. On two cores it takes about 15 minutes the first time, of which 10 build tools and dependencies, and 5 minutes
-later; --full takes 8. Logs of each step are kept below the cache; on failure their ends are shown.
+set. On two cores it takes about 25 minutes the first time, of which 10 build tools and dependencies, and 15 minutes
+later; --full takes more than twice as long. Logs of each step are kept below the cache; on failure their ends are shown.
 END
 }
 
