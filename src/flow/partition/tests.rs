@@ -30,14 +30,18 @@ const OUT_OF_ORDER: i16 = 45;
 const NEVER: i64 = i64::MAX;
 const LOW_WATER: usize = 1024 * 1024;
 
-fn started() -> Partition {
-    let mut partition = Partition::new(
+fn new() -> Partition {
+    Partition::new(
         TopicPartition::new("t", 0),
         TopicPartition::new("a.t", 0),
         None,
         &WriteSettings::default(),
         Arc::default(),
-    );
+    )
+}
+
+fn started() -> Partition {
+    let mut partition = new();
     partition.prepared(0, ProducerId { id: 7, epoch: 0 });
     partition
 }
@@ -311,13 +315,7 @@ fn a_missing_topic_has_some_grace_wherever_it_is_missed() {
         code: UNKNOWN_TOPIC,
         message: None,
     };
-    let mut partition = Partition::new(
-        TopicPartition::new("t", 0),
-        TopicPartition::new("a.t", 0),
-        None,
-        &WriteSettings::default(),
-        Arc::default(),
-    );
+    let mut partition = new();
     assert_eq!(partition.prepare_refused(&missing, now), Verdict::Refresh);
     assert_eq!(partition.prepare_refused(&missing, now + NEW_GRACE), Verdict::Stop);
 

@@ -196,8 +196,10 @@ impl Task {
         self.work.push(Box::pin(async move {
             let (first, next) = (work.position, work.next);
             // Never closed.
-            let _permit = opening.acquire_owned().await;
+            let permit = opening.acquire_owned().await;
             let outcome = spawn_blocking(move || work.run(&budget)).await;
+            // Parking takes no processor, and may wait for the target.
+            drop(permit);
             let outcome = outcome.unwrap_or_else(|cause| {
                 Err(CorruptBatch::Payload { base_offset: first, codec: "any", cause: cause.to_string() })
             });

@@ -110,14 +110,21 @@ impl Parking {
             None => self.find().await?,
         };
         let answer = self.cluster.produce_on(leader, ProduceLane::Apart, std::slice::from_ref(batch), ACKS_WAIT).await;
-        let told = answer.map_err(Refusal::of)?.pop();
-        let Some(told) = told.filter(|told| told.error != 0) else { return Ok(()) };
-        let cause = format!("Produce: {} {}", wire::code_name(told.error), told.message.unwrap_or_default());
-        if recovery_of(told.error) == Recovery::Fatal {
-            return Err(Refusal::Lasting(cause));
+        let refusal = match answer.map(|mut told| told.pop()) {
+            Ok(Some(told)) if told.error == 0 => return Ok(()),
+            Ok(Some(told)) => {
+                let cause = format!("Produce: {} {}", wire::code_name(told.error), told.message.unwrap_or_default());
+                let lasts = recovery_of(told.error) == Recovery::Fatal;
+                if lasts { Refusal::Lasting(cause) } else { Refusal::Passing(cause) }
+            }
+            Ok(None) => Refusal::Passing("Produce: the answer leaves it out".to_owned()),
+            Err(error) => Refusal::of(error),
+        };
+        if let Refusal::Passing(_) = refusal {
+            // Another broker may lead it now, and nobody else asks about it.
+            self.find().await?;
         }
-        self.find().await?;
-        Err(Refusal::Passing(cause))
+        Err(refusal)
     }
 
     /// The topic's leader. Makes the topic if there is none.
