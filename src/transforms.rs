@@ -53,22 +53,6 @@ impl Transforms {
         Self { stages: stages.into() }
     }
 
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.stages.is_empty()
-    }
-
-    /// Whether no record has to be looked at, whatever its topic is called.
-    #[must_use]
-    pub fn is_static(&self) -> bool {
-        self.stages.iter().all(|stage| {
-            let by_topic = matches!(stage.transformation, Transformation::RegexRouter(_) | Transformation::Filter);
-            let predicate = stage.condition.as_ref().map(|condition| &condition.predicate);
-            by_topic && matches!(predicate, None | Some(Predicate::TopicNameMatches(_)))
-        })
-    }
-
     /// What they make of the records of a topic, which is named as on the target before any of them.
     #[must_use]
     pub fn for_topic(&self, topic: &str) -> TopicTransforms {

@@ -103,7 +103,6 @@ fn applied(transforms: &Transforms, topic: &str, body: &[u8]) -> Option<(String,
 #[test]
 fn none_changes_nothing() {
     let none = Transforms::default();
-    assert!(none.is_empty() && none.is_static());
     assert!(matches!(none.for_topic("A.t"), TopicTransforms::Route(topic) if topic == "A.t"));
 }
 
@@ -114,33 +113,29 @@ fn what_is_decided_by_the_name() {
         TopicTransforms::Drop => "(drop)".to_owned(),
         TopicTransforms::Records(records) => format!("({})", records.fixed_topic().unwrap_or("by record")),
     };
-    let table: &[(&[Stage], bool, &str, &str)] = &[
-        (&[STRIP], true, "A.orders", "orders"),
-        (&[STRIP], true, "B.orders", "B.orders"),
+    let table: &[(&[Stage], &str, &str)] = &[
+        (&[STRIP], "A.orders", "orders"),
+        (&[STRIP], "B.orders", "B.orders"),
         // A predicate sees the name that the stages before have made.
-        (&[STRIP, RENAME_ORDERS], true, "A.orders", "bills"),
-        (&[RENAME_ORDERS, DROP_ORDERS], true, "A.orders", "A.bills"),
-        (&[DROP_ORDERS, RENAME_ORDERS], true, "A.orders", "(drop)"),
-        (&[DROP_ORDERS, RENAME_ORDERS], true, "A.t", "A.t"),
-        (&[DROP_DEAD, DROP_ORDERS], false, "A.orders", "(drop)"),
-        (&[STRIP, DROP_DEAD], false, "A.t", "(t)"),
-        (&[STRIP, INSERT_IN_ORDERS], false, "A.t", "t"),
-        (&[STRIP, INSERT_IN_ORDERS], false, "A.orders", "(orders)"),
-        (&[INSERT, STRIP], false, "A.t", "(t)"),
-        (&[BY_DAY], false, "A.t", "(by record)"),
-        (&[BY_HOUR_UNLESS_ORDERS], false, "A.t", "(by record)"),
-        (&[BY_HOUR_UNLESS_ORDERS], false, "A.orders", "A.orders"),
-        (&[STRIP, ROUTE_DEAD], false, "A.t", "(by record)"),
+        (&[STRIP, RENAME_ORDERS], "A.orders", "bills"),
+        (&[RENAME_ORDERS, DROP_ORDERS], "A.orders", "A.bills"),
+        (&[DROP_ORDERS, RENAME_ORDERS], "A.orders", "(drop)"),
+        (&[DROP_ORDERS, RENAME_ORDERS], "A.t", "A.t"),
+        (&[DROP_DEAD, DROP_ORDERS], "A.orders", "(drop)"),
+        (&[STRIP, DROP_DEAD], "A.t", "(t)"),
+        (&[STRIP, INSERT_IN_ORDERS], "A.t", "t"),
+        (&[STRIP, INSERT_IN_ORDERS], "A.orders", "(orders)"),
+        (&[INSERT, STRIP], "A.t", "(t)"),
+        (&[BY_DAY], "A.t", "(by record)"),
+        (&[BY_HOUR_UNLESS_ORDERS], "A.t", "(by record)"),
+        (&[BY_HOUR_UNLESS_ORDERS], "A.orders", "A.orders"),
+        (&[STRIP, ROUTE_DEAD], "A.t", "(by record)"),
         // Not known any more where it is asked for.
-        (&[ROUTE_DEAD, DROP_ORDERS], false, "A.t", "(by record)"),
+        (&[ROUTE_DEAD, DROP_ORDERS], "A.t", "(by record)"),
     ];
-    for (chosen, is_static, topic, expected) in table {
+    for (chosen, topic, expected) in table {
         let transforms = chain(chosen);
-        assert_eq!(
-            (transforms.is_static(), &*routed(&transforms, topic)),
-            (*is_static, *expected),
-            "{chosen:?} {topic}"
-        );
+        assert_eq!(routed(&transforms, topic), *expected, "{chosen:?} {topic}");
     }
 }
 
@@ -212,9 +207,6 @@ proptest! {
         let kept = one_by_one.apply(record(&body), &mut scratch).unwrap();
         let kept = kept.map(|kept| (kept.topic.into_owned(), kept.record.body.to_vec()));
         prop_assert_eq!(applied(&transforms, topic, &body), kept);
-        if transforms.is_static() {
-            prop_assert!(!matches!(transforms.for_topic(topic), TopicTransforms::Records(_)));
-        }
     }
 
     /// A body is not even read if nothing asks for it, and is the very same if nothing changes in it.
