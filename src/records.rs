@@ -1,9 +1,10 @@
 //! Byte-for-byte forms of internal records. Pure: bytes in, values out, and back.
 //!
 //! Connect keeps its state in three compacted topics, as JSON without schemas. kmirror reads and writes the same
-//! bytes, so that either can carry on where the other stopped.
+//! bytes, so that either can carry on where the other stopped. [`offset_map`] is kmirror's own.
 
 mod config_topic;
+pub mod offset_map;
 mod offset_topic;
 mod state;
 mod status_topic;
@@ -44,6 +45,24 @@ pub enum BadRecord {
         key: String,
         /// What should have been there.
         expected: &'static str,
+    },
+    /// Written by a release that knows more.
+    #[error("value of {key} has version {found}, {known} is known here")]
+    Version {
+        /// What the key says.
+        key: String,
+        /// The value's version.
+        found: u8,
+        /// The version that can be read.
+        known: u8,
+    },
+    /// The value is not what was written under this key.
+    #[error("value of {key} is damaged: {what}")]
+    Damaged {
+        /// What the key says.
+        key: String,
+        /// What is wrong.
+        what: &'static str,
     },
 }
 
