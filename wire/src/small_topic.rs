@@ -36,13 +36,28 @@ impl Cluster {
         let mut position = from.max(start);
         let mut records = Vec::new();
         while position < end {
-            position = self.persist(|| self.read_step(partition, position)).await.map(|(mut read, next)| {
-                records.append(&mut read);
-                next
-            })?;
+            position =
+                self.persist(|| self.read_step(partition, position, READ_BYTES)).await.map(|(mut read, next)| {
+                    records.append(&mut read);
+                    next
+                })?;
         }
         records.retain(|r| r.offset < end);
         Ok((records, end))
+    }
+
+    /// Records from an offset on, of about so many `bytes` as stored, one batch at least, and the offset to go on from: for topics that are
+    /// too large to be held as a whole. At the end nothing comes, half a second later.
+    ///
+    /// # Errors
+    /// As [`Cluster::read_records`]; and an offset outside of the log (OFFSET_OUT_OF_RANGE).
+    pub async fn read_some_records(
+        &self,
+        partition: &TopicPartition,
+        from: i64,
+        bytes: i32,
+    ) -> Result<(Vec<Record>, i64)> {
+        self.persist(|| self.read_step(partition, from, bytes)).await
     }
 
     async fn single_offset(&self, wanted: &[(TopicPartition, OffsetSpec)]) -> Result<i64> {
@@ -51,7 +66,7 @@ impl Cluster {
     }
 
     /// Records of one Fetch from `position` on, and where to go on.
-    async fn read_step(&self, partition: &TopicPartition, position: i64) -> Result<(Vec<Record>, i64)> {
+    async fn read_step(&self, partition: &TopicPartition, position: i64, max_bytes: i32) -> Result<(Vec<Record>, i64)> {
         self.topics(Some(std::slice::from_ref(&partition.topic))).await?;
         let leader = self.leader_or_error(partition, "Fetch")?;
         let wanted = FetchPartition {
@@ -59,15 +74,11 @@ impl Cluster {
             topic_id: leader.topic_id,
             offset: position,
             leader_epoch: leader.epoch,
-            max_bytes: READ_BYTES,
+            max_bytes,
             tag: 0,
         };
-        let limits = FetchLimits {
-            max_wait: Duration::from_millis(500),
-            min_bytes: 1,
-            max_bytes: READ_BYTES,
-            read_committed: false,
-        };
+        let limits =
+            FetchLimits { max_wait: Duration::from_millis(500), min_bytes: 1, max_bytes, read_committed: false };
         let answer = self.fetch_plain(leader.broker, FetchLane::Follow, &[wanted], &limits, None).await?;
         let Some(part) = answer.into_iter().next() else {
             return Err(self.refused("Fetch", partition.to_string(), -1, None));
