@@ -8,6 +8,7 @@ mod flow;
 mod kmirror;
 mod layering;
 mod mirror;
+mod offset_map;
 mod old;
 mod reader;
 mod shared;
