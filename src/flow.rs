@@ -48,6 +48,16 @@ pub enum Start {
     Latest,
 }
 
+/// How far a source partition has been copied, as it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredPosition {
+    /// Source offset of the last record that was copied; −1 where none has been yet.
+    pub offset: i64,
+    /// Generation of the anchor that it belongs to. Absent where it was set from outside, by a person or a Java worker:
+    /// then it is to be obeyed.
+    pub anchored: Option<u64>,
+}
+
 /// One partition to copy.
 #[derive(Debug, Clone)]
 pub struct FlowPartition {

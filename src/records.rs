@@ -4,13 +4,17 @@
 //! bytes, so that either can carry on where the other stopped. [`offset_map`] is kmirror's own.
 
 mod config_topic;
+mod java_map;
 pub mod offset_map;
 mod offset_topic;
 mod state;
 mod status_topic;
 
 pub use config_topic::{ConfigRecord, TaskId};
-pub use offset_topic::{OffsetKey, OffsetRecord, SourcePartition};
+pub use java_map::{java_text, java_value};
+pub use offset_topic::{
+    ANCHOR_HEADER, OffsetKey, OffsetPartition, OffsetRecord, OffsetValue, SourcePartition, decode_anchor, encode_anchor,
+};
 pub use state::{State, TargetState, UnknownState};
 pub use status_topic::{StatusKey, StatusRecord, StatusValue};
 

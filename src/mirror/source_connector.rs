@@ -13,7 +13,9 @@ use super::{
 };
 use crate::{
     config::{self, AutoOffsetReset, Compression, Compressor, IsolationLevel, Side, SourceConnectorConfig},
-    flow::{FetchSettings, FlowPartition, FlowSpec, Limits, PoisonPolicy, RateCap, Start, WriteSettings},
+    flow::{
+        FetchSettings, FlowPartition, FlowSpec, Limits, PoisonPolicy, RateCap, Start, StoredPosition, WriteSettings,
+    },
 };
 
 /// MirrorSourceConnector: what is mirrored, and under which names.
@@ -196,7 +198,7 @@ impl SourceConnector {
         &self,
         task: usize,
         partitions: &[TopicPartition],
-        positions: &BTreeMap<TopicPartition, i64>,
+        positions: &BTreeMap<TopicPartition, StoredPosition>,
         limits: &Limits,
         rate: &RateCap,
     ) -> FlowSpec {
@@ -211,7 +213,10 @@ impl SourceConnector {
                 Some(FlowPartition {
                     source: partition.clone(),
                     target: TopicPartition::new(topic, partition.partition),
-                    start: start(positions.get(partition).copied(), self.config.auto_offset_reset)?,
+                    start: start(
+                        positions.get(partition).map(|position| position.offset),
+                        self.config.auto_offset_reset,
+                    )?,
                     transforms,
                 })
             })
@@ -262,10 +267,10 @@ impl SourceConnector {
     pub fn without_start(
         &self,
         partitions: &[TopicPartition],
-        positions: &BTreeMap<TopicPartition, i64>,
+        positions: &BTreeMap<TopicPartition, StoredPosition>,
     ) -> Vec<TopicPartition> {
         let has_start = |partition: &&TopicPartition| {
-            start(positions.get(*partition).copied(), self.config.auto_offset_reset).is_some()
+            start(positions.get(*partition).map(|position| position.offset), self.config.auto_offset_reset).is_some()
         };
         partitions.iter().filter(|partition| !has_start(partition)).cloned().collect()
     }

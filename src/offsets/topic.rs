@@ -4,7 +4,7 @@ use std::{fmt::Debug, time::Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use wire::{Backoff, Cluster, NewTopic, OffsetSpec, Record, ResponseError, TopicPartition};
+use wire::{Backoff, Cluster, Headers, NewRecord, NewTopic, OffsetSpec, Record, ResponseError, TopicPartition};
 
 use super::Error;
 
@@ -47,7 +47,12 @@ impl Log for TopicLog {
     }
 
     fn append<'a>(&'a self, pairs: &'a [Pair]) -> BoxFuture<'a, wire::Result<i64>> {
-        Box::pin(self.cluster.append_records(&self.partition, pairs))
+        Box::pin(async move {
+            let record =
+                |(key, value): &Pair| NewRecord { key: key.clone(), value: value.clone(), headers: Headers::new() };
+            let records: Vec<NewRecord> = pairs.iter().map(record).collect();
+            self.cluster.append_records(&self.partition, &records).await
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use wire::Record;
 
 use super::{
     Error,
-    topic_log::{Pair, TopicLog},
+    topic_log::{TopicLog, plain},
 };
 use crate::{
     config::Properties,
@@ -186,8 +186,8 @@ impl ConfigStore {
     }
 
     async fn append<'a>(&self, records: impl IntoIterator<Item = &'a ConfigRecord>) -> Result<(), Error> {
-        let pairs: Vec<Pair> = records.into_iter().filter_map(ConfigRecord::encode).collect();
-        self.log.append(0, pairs, |record| self.apply(record)).await
+        let records = records.into_iter().filter_map(ConfigRecord::encode).map(plain).collect();
+        self.log.append(0, records, |record| self.apply(record)).await
     }
 
     fn apply(&self, record: &Record) -> Result<(), BadRecord> {
@@ -219,7 +219,8 @@ mod tests {
         let mut state = ConfigState::default();
         for (offset, (key, value)) in (0..).zip(records) {
             let bytes = |s: &str| bytes::Bytes::from(s.to_owned());
-            let record = Record { offset, timestamp: 0, key: Some(bytes(key)), value: value.map(bytes) };
+            let (key, value) = (Some(bytes(key)), value.map(bytes));
+            let record = Record { offset, timestamp: 0, key, value, headers: Vec::new() };
             state.apply(&record).unwrap();
         }
         state

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     config::Hint,
-    flow::RateCap,
+    flow::{RateCap, StoredPosition},
     records::{State, TargetState},
 };
 
@@ -124,7 +124,7 @@ pub(super) struct Lifecycle {
     /// Tasks to start anew when the connector is there again.
     restarts: BTreeSet<u32>,
     /// Per source alias, acknowledged positions of drained tasks that are not stored yet.
-    unsaved: BTreeMap<String, BTreeMap<TopicPartition, i64>>,
+    unsaved: BTreeMap<String, BTreeMap<TopicPartition, StoredPosition>>,
     /// A task's status changed.
     wake: Arc<Notify>,
     /// When to try again, or to refresh.

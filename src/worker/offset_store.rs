@@ -6,81 +6,120 @@ use std::{
 };
 
 use bytes::Bytes;
-use wire::{Record, TopicPartition};
+use serde_json::Value;
+use wire::{NewRecord, Record, TopicPartition};
 
 use super::{
     Error,
-    topic_log::{Pair, TopicLog},
+    topic_log::{TopicLog, plain},
 };
-use crate::records::{BadRecord, OffsetKey, OffsetRecord, SourcePartition};
+use crate::{
+    flow::StoredPosition,
+    records::{
+        ANCHOR_HEADER, BadRecord, OffsetKey, OffsetPartition, OffsetRecord, OffsetValue, SourcePartition,
+        decode_anchor, encode_anchor,
+    },
+};
 
-/// One position under each spelling of its key that the topic holds: offset and record timestamp (ms).
-///
-/// Spellings other than ours hash and compact apart, so they are deleted when ours is written. Until then the youngest
-/// record is right.
-#[derive(Debug, Default)]
-struct Position {
-    spellings: BTreeMap<Bytes, (i64, i64)>,
+/// What one record tells.
+#[derive(Debug)]
+struct Told {
+    value: OffsetValue,
+    /// Generation that its header names.
+    anchored: Option<u64>,
+    /// Of the record, ms.
+    timestamp: i64,
 }
 
-impl Position {
-    /// Source offset of the last replicated record; −1 is MirrorMaker's way to say none.
-    fn offset(&self) -> Option<i64> {
-        self.spellings.values().max_by_key(|(_, timestamp)| *timestamp).map(|(offset, _)| *offset)
+/// One position under each spelling of its key that the topic holds; never empty.
+///
+/// Spellings other than Java's hash and compact apart, so they are deleted when that is written. Until then the youngest
+/// record is right.
+#[derive(Debug, Default)]
+struct Stored {
+    spellings: BTreeMap<Bytes, Told>,
+}
+
+impl Stored {
+    fn told(&self) -> Option<&Told> {
+        self.spellings.values().max_by_key(|told| told.timestamp)
+    }
+
+    /// What MirrorMaker makes of it: a negative offset means none.
+    fn position(&self) -> Option<StoredPosition> {
+        let told = self.told()?;
+        let OffsetValue::Position(offset) = told.value else { return None };
+        Some(StoredPosition { offset: offset.max(-1), anchored: told.anchored })
     }
 }
 
 #[derive(Debug, Default)]
 struct OffsetState {
-    positions: BTreeMap<OffsetKey, Position>,
+    connectors: BTreeMap<String, BTreeMap<OffsetPartition, Stored>>,
 }
 
 impl OffsetState {
     fn apply(&mut self, record: &Record) -> Result<(), BadRecord> {
         let decoded = OffsetRecord::decode(record.key.as_deref(), record.value.as_deref())?;
-        let OffsetRecord::Source { key, offset } = decoded else { return Ok(()) };
-        let spellings = &mut self.positions.entry(key).or_default().spellings;
+        let sound = decoded.check();
+        let OffsetRecord { key: OffsetKey { connector, partition }, value } = decoded;
         let spelling = record.key.clone().unwrap_or_default();
-        match offset {
-            Some(offset) => spellings.insert(spelling, (offset, record.timestamp)),
-            None => spellings.remove(&spelling),
-        };
-        Ok(())
-    }
-
-    fn positions(&self, connector: &str, cluster: &str) -> BTreeMap<TopicPartition, i64> {
-        let mine = |key: &OffsetKey| key.connector == connector && key.partition.cluster == cluster;
-        let position = |(key, position): (&OffsetKey, &Position)| {
-            // MirrorMaker reads a negative position as none.
-            let offset = position.offset().filter(|&offset| offset >= 0)?;
-            Some((TopicPartition::new(key.partition.topic.as_str(), key.partition.partition), offset))
-        };
-        self.positions.iter().filter(|(key, _)| mine(key)).filter_map(position).collect()
-    }
-
-    /// Records to write so that these positions stand; those which stand already are left out.
-    fn changes(&self, connector: &str, cluster: &str, positions: &BTreeMap<TopicPartition, i64>) -> Vec<Pair> {
-        let mut pairs = Vec::new();
-        for (partition, &offset) in positions {
-            let key = OffsetKey {
-                connector: connector.to_owned(),
-                partition: SourcePartition {
-                    cluster: cluster.to_owned(),
-                    topic: partition.topic.clone(),
-                    partition: partition.partition,
-                },
-            };
-            let spelling = key.encode();
-            let known = self.positions.get(&key);
-            let foreign = || known.into_iter().flat_map(|p| p.spellings.keys()).filter(|s| **s != spelling);
-            if known.is_some_and(|p| p.offset() == Some(offset)) && foreign().next().is_none() {
-                continue;
+        let positions = self.connectors.entry(connector).or_default();
+        match value {
+            Some(value) => {
+                let told = Told { value, anchored: anchor_of(record), timestamp: record.timestamp };
+                positions.entry(partition).or_default().spellings.insert(spelling, told);
             }
-            pairs.extend(foreign().map(|other| (other.clone(), None)));
-            pairs.push((spelling, Some(OffsetKey::encode_value(offset))));
+            None => {
+                if let Some(stored) = positions.get_mut(&partition) {
+                    stored.spellings.remove(&spelling);
+                    if stored.spellings.is_empty() {
+                        positions.remove(&partition);
+                    }
+                }
+            }
         }
-        pairs
+        sound
     }
+
+    fn of(&self, connector: &str) -> impl Iterator<Item = (&OffsetPartition, &Stored)> {
+        self.connectors.get(connector).into_iter().flatten()
+    }
+
+    fn positions(&self, connector: &str, cluster: &str) -> BTreeMap<TopicPartition, StoredPosition> {
+        let position = |(partition, stored): (&OffsetPartition, &Stored)| match partition {
+            OffsetPartition::Source(source) if source.cluster == cluster => {
+                Some((TopicPartition::new(source.topic.as_str(), source.partition), stored.position()?))
+            }
+            _ => None,
+        };
+        self.of(connector).filter_map(position).collect()
+    }
+
+    /// Records to write so that this stands, none where it stands already.
+    fn changes(
+        &self,
+        connector: &str,
+        partition: &OffsetPartition,
+        wanted: Option<StoredPosition>,
+    ) -> impl Iterator<Item = NewRecord> {
+        let stored = self.connectors.get(connector).and_then(|positions| positions.get(partition));
+        let key = OffsetKey { connector: connector.to_owned(), partition: partition.clone() }.encode();
+        let stale = stored.into_iter().flat_map(|stored| stored.spellings.keys());
+        let stale: Vec<_> = stale.filter(|spelling| wanted.is_none() || **spelling != key).cloned().collect();
+        let stands = stale.is_empty() && stored.and_then(Stored::position) == wanted;
+        let value = wanted.filter(|_| !stands).map(|StoredPosition { offset, anchored }| NewRecord {
+            key: Some(key),
+            value: Some(OffsetKey::encode_value(offset)),
+            headers: anchored.map(|g| (ANCHOR_HEADER.to_owned(), Some(encode_anchor(g)))).into_iter().collect(),
+        });
+        value.into_iter().chain(stale.into_iter().map(|spelling| plain((spelling, None))))
+    }
+}
+
+fn anchor_of(record: &Record) -> Option<u64> {
+    let (_, value) = record.headers.iter().rfind(|(name, _)| name == ANCHOR_HEADER)?;
+    decode_anchor(value.as_deref()?)
 }
 
 /// The offset topic and what it says.
@@ -109,9 +148,9 @@ impl OffsetStore {
         self.log.is_stale()
     }
 
-    /// Stored positions of a connector's source partitions: the last replicated source offset of each, none below 0.
-    pub(super) fn positions(&self, connector: &str, cluster: &str) -> BTreeMap<TopicPartition, i64> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).positions(connector, cluster)
+    /// Stored positions of a connector's source partitions. One that is absent was never stored, or deleted.
+    pub(super) fn positions(&self, connector: &str, cluster: &str) -> BTreeMap<TopicPartition, StoredPosition> {
+        self.read(|state| state.positions(connector, cluster))
     }
 
     /// Stores those positions that differ from what is stored, and says how many they were. The caller has them from
@@ -120,25 +159,80 @@ impl OffsetStore {
         &self,
         connector: &str,
         cluster: &str,
-        positions: &BTreeMap<TopicPartition, i64>,
+        positions: &BTreeMap<TopicPartition, StoredPosition>,
     ) -> Result<usize, Error> {
-        let changes = self.state.read().unwrap_or_else(PoisonError::into_inner).changes(connector, cluster, positions);
-        let count = changes.iter().filter(|(_, value)| value.is_some()).count();
-        let mut by_partition: BTreeMap<i32, Vec<Pair>> = BTreeMap::new();
-        let (values, tombstones): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, value)| value.is_some());
+        let wanted = positions.iter().map(|(partition, position)| {
+            let TopicPartition { topic, partition } = partition.clone();
+            let partition = SourcePartition { cluster: cluster.to_owned(), topic, partition };
+            (OffsetPartition::Source(partition), Some(*position))
+        });
+        self.write(connector, wanted).await
+    }
+
+    /// All that is stored for a connector, as partition and offset. The mark that a source partition's copy has begun
+    /// (−1) is no position, and left out.
+    pub(super) fn offsets(&self, connector: &str) -> Vec<(Value, Value)> {
+        let shown = |(partition, stored): (&OffsetPartition, &Stored)| {
+            let told = stored.told()?;
+            let begun = matches!(partition, OffsetPartition::Source(_))
+                && matches!(told.value, OffsetValue::Position(offset) if offset < 0);
+            (!begun).then(|| (partition.to_json(), told.value.to_json()))
+        };
+        self.read(|state| state.of(connector).filter_map(shown).collect())
+    }
+
+    /// Sets positions from outside; one that is absent deletes what is stored under any spelling.
+    ///
+    /// Each partition of the topic takes its share as a whole. Where one fails, others may have taken theirs: doing it
+    /// again is safe.
+    pub(super) async fn alter(
+        &self,
+        connector: &str,
+        offsets: impl IntoIterator<Item = (OffsetPartition, Option<i64>)>,
+    ) -> Result<(), Error> {
+        let set = |offset| StoredPosition { offset, anchored: None };
+        let wanted = offsets.into_iter().map(|(partition, offset)| (partition, offset.map(set)));
+        self.write(connector, wanted).await.map(|_| ())
+    }
+
+    /// Deletes all that is stored for a connector.
+    pub(super) async fn reset(&self, connector: &str) -> Result<(), Error> {
+        let all: Vec<_> = self.read(|state| state.of(connector).map(|(partition, _)| partition.clone()).collect());
+        self.write(connector, all.into_iter().map(|partition| (partition, None))).await.map(|_| ())
+    }
+
+    /// Writes what does not stand yet; says how many positions that were.
+    async fn write(
+        &self,
+        connector: &str,
+        wanted: impl IntoIterator<Item = (OffsetPartition, Option<StoredPosition>)>,
+    ) -> Result<usize, Error> {
+        let changes = |state: &OffsetState| -> (Vec<NewRecord>, Vec<NewRecord>) {
+            let wanted = wanted.into_iter();
+            let records = wanted
+                .flat_map(|(partition, position)| state.changes(connector, &partition, position).collect::<Vec<_>>());
+            records.partition(|record| record.value.is_some())
+        };
+        let (values, tombstones) = self.read(changes);
+        let count = values.len();
         // Old spellings go last: should the process end in between, two positions are better than none.
-        for pairs in [values, tombstones] {
-            by_partition.clear();
-            for pair in pairs {
-                by_partition.entry(self.log.partition_of(&pair.0)).or_default().push(pair);
+        for records in [values, tombstones] {
+            let mut by_partition: BTreeMap<i32, Vec<NewRecord>> = BTreeMap::new();
+            for record in records {
+                let partition = self.log.partition_of(record.key.as_deref().unwrap_or_default());
+                by_partition.entry(partition).or_default().push(record);
             }
-            for (partition, pairs) in &by_partition {
-                for chunk in pairs.chunks(RECORDS_PER_APPEND) {
-                    self.log.append(*partition, chunk.to_vec(), |record| self.apply(record)).await?;
+            for (partition, records) in by_partition {
+                for chunk in records.chunks(RECORDS_PER_APPEND) {
+                    self.log.append(partition, chunk.to_vec(), |record| self.apply(record)).await?;
                 }
             }
         }
         Ok(count)
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&OffsetState) -> T) -> T {
+        look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn apply(&self, record: &Record) -> Result<(), BadRecord> {
@@ -156,8 +250,23 @@ mod tests {
         OffsetStore::open(TopicLog::open("offset", "o", partitions, backend.clone()).await.unwrap()).await.unwrap()
     }
 
-    fn positions(entries: &[(&str, i32, i64)]) -> BTreeMap<TopicPartition, i64> {
-        entries.iter().map(|(topic, p, offset)| (TopicPartition::new(*topic, *p), *offset)).collect()
+    /// As kmirror itself stores them.
+    fn positions(entries: &[(&str, i32, i64)]) -> BTreeMap<TopicPartition, StoredPosition> {
+        let position = |offset| StoredPosition { offset, anchored: Some(0) };
+        entries.iter().map(|(topic, p, offset)| (TopicPartition::new(*topic, *p), position(*offset))).collect()
+    }
+
+    /// As others store them.
+    fn outside(entries: &[(&str, i32, i64)]) -> BTreeMap<TopicPartition, StoredPosition> {
+        positions(entries).into_iter().map(|(p, position)| (p, StoredPosition { anchored: None, ..position })).collect()
+    }
+
+    fn source(topic: &str, partition: i32) -> OffsetPartition {
+        OffsetPartition::Source(SourcePartition { cluster: "A".into(), topic: topic.into(), partition })
+    }
+
+    fn key(topic: &str, partition: i32) -> String {
+        format!(r#"["c",{{"cluster":"A","partition":{partition},"topic":"{topic}"}}]"#)
     }
 
     #[tokio::test]
@@ -193,7 +302,7 @@ mod tests {
         let foreign = r#"["c", {"topic":"t","partition":0,"cluster":"A"}]"#;
         backend.put(&partition, foreign, Some(r#"{"offset":41}"#));
         let first = store(&backend, 1).await;
-        assert_eq!(first.positions("c", "A"), positions(&[("t", 0, 41)]));
+        assert_eq!(first.positions("c", "A"), outside(&[("t", 0, 41)]));
         // The same position is written all the same, so that Connect finds it under its own bytes.
         assert_eq!(first.store("c", "A", &positions(&[("t", 0, 41)])).await.unwrap(), 1);
         let ours = r#"["c",{"cluster":"A","partition":0,"topic":"t"}]"#;
@@ -206,12 +315,98 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_position_below_zero() {
+    async fn a_copy_that_has_begun_is_not_one_that_was_deleted() {
         let backend = Arc::new(MemoryBackend::default());
         let partition = TopicPartition::new("o", 0);
-        backend.put(&partition, r#"["c",{"cluster":"A","partition":0,"topic":"t"}]"#, Some(r#"{"offset":-1}"#));
-        backend.put(&partition, r#"["c",{"cluster":"A","partition":1,"topic":"t"}]"#, Some(r#"{"offset":7}"#));
-        backend.put(&partition, r#"["c",{"cluster":"A","partition":1,"topic":"t"}]"#, None);
-        assert_eq!(store(&backend, 1).await.positions("c", "A"), BTreeMap::new());
+        backend.put(&partition, &key("t", 0), Some(r#"{"offset":-1}"#));
+        backend.put(&partition, &key("t", 1), Some(r#"{"offset":-7}"#));
+        backend.put(&partition, &key("t", 2), Some(r#"{"offset":7}"#));
+        backend.put(&partition, &key("t", 2), None);
+        let first = store(&backend, 1).await;
+        assert_eq!(first.positions("c", "A"), outside(&[("t", 0, -1), ("t", 1, -1)]));
+        assert_eq!(first.store("c", "A", &positions(&[("t", 0, -1)])).await.unwrap(), 1);
+        assert_eq!(first.positions("c", "A")[&TopicPartition::new("t", 0)].anchored, Some(0));
+        assert_eq!(first.store("c", "A", &positions(&[("t", 0, -1)])).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_position_tells_who_set_it() {
+        let backend = Arc::new(MemoryBackend::default());
+        let first = store(&backend, 1).await;
+        let own = |offset, generation| StoredPosition { offset, anchored: Some(generation) };
+        let at = |position| BTreeMap::from([(TopicPartition::new("t", 0), position)]);
+        first.store("c", "A", &at(own(5, 0))).await.unwrap();
+        first.store("c", "A", &at(own(5, 3))).await.unwrap();
+        assert_eq!(first.positions("c", "A"), at(own(5, 3)));
+        // The same offset, but now somebody means it.
+        first.alter("c", [(source("t", 0), Some(5))]).await.unwrap();
+        assert_eq!(first.positions("c", "A"), outside(&[("t", 0, 5)]));
+        assert_eq!(backend.anchors("o"), [Some("0".to_owned()), Some("3".to_owned()), None]);
+        assert_eq!(store(&backend, 1).await.positions("c", "A"), outside(&[("t", 0, 5)]));
+        // A Java worker writes no header either.
+        first.store("c", "A", &at(own(6, 3))).await.unwrap();
+        backend.put(&TopicPartition::new("o", 0), &key("t", 0), Some(r#"{"offset":9}"#));
+        first.catch_up().await.unwrap();
+        assert_eq!(first.positions("c", "A"), outside(&[("t", 0, 9)]));
+    }
+
+    #[tokio::test]
+    async fn altered_and_deleted_under_every_spelling() {
+        let backend = Arc::new(MemoryBackend::default());
+        let partition = TopicPartition::new("o", 0);
+        let foreign = r#"["c",{"topic":"t","partition":0,"cluster":"A"}]"#;
+        let spaced = r#"["c",{"topic":"u", "partition":0,"cluster":"A"}]"#;
+        backend.put(&partition, foreign, Some(r#"{"offset":41}"#));
+        backend.put(&partition, spaced, Some(r#"{"offset":1}"#));
+        backend.put(&partition, &key("u", 0), Some(r#"{"offset":2}"#));
+        let store = store(&backend, 1).await;
+        store.alter("c", [(source("t", 0), Some(7)), (source("u", 0), None), (source("v", 0), None)]).await.unwrap();
+        assert_eq!(store.positions("c", "A"), outside(&[("t", 0, 7)]));
+        let written = backend.records("o").split_off(3);
+        let text = |text: &str| text.to_owned();
+        let tombstones = [(text(foreign), None), (key("u", 0), None), (text(spaced), None)];
+        assert_eq!(written[0], (key("t", 0), Some(text(r#"{"offset":7}"#))));
+        assert_eq!(written[1..], tombstones);
+        store.alter("c", [(source("t", 0), Some(7)), (source("u", 0), None)]).await.unwrap();
+        assert_eq!(backend.records("o").len(), 7, "what stands is not written again");
+    }
+
+    #[tokio::test]
+    async fn all_of_a_connector_is_shown_and_deleted() {
+        let backend = Arc::new(MemoryBackend::default());
+        let partition = TopicPartition::new("o", 0);
+        let other = r#"["c",{"cluster":"A","partition":"0","topic":"t"}]"#;
+        backend.put(&partition, other, Some(r#"{"offset":"x"}"#));
+        backend.put(&partition, &key("broken", 0), Some(r#"{"offset":"x"}"#));
+        backend.put(&partition, &key("t", 0), Some(r#"{"offset":3}"#));
+        backend.put(&partition, &key("begun", 0), Some(r#"{"offset":-1}"#));
+        backend.put(&partition, r#"["c",{"cluster":"B","partition":0,"topic":"t"}]"#, Some(r#"{"offset":4}"#));
+        backend.put(&partition, r#"["d",{"cluster":"A","partition":0,"topic":"t"}]"#, Some(r#"{"offset":5}"#));
+        let first = store(&backend, 1).await;
+        let shown = |store: &OffsetStore| -> Vec<String> {
+            store.offsets("c").iter().map(|(partition, offset)| format!("{partition} {offset}")).collect()
+        };
+        let expected = [
+            r#"{"cluster":"A","partition":0,"topic":"broken"} {"offset":"x"}"#,
+            r#"{"cluster":"A","partition":0,"topic":"t"} {"offset":3}"#,
+            r#"{"cluster":"B","partition":0,"topic":"t"} {"offset":4}"#,
+            r#"{"cluster":"A","partition":"0","topic":"t"} {"offset":"x"}"#,
+        ];
+        assert_eq!(shown(&first), expected);
+        // What is no position is none to go on from.
+        let known = BTreeMap::from([
+            (TopicPartition::new("begun", 0), StoredPosition { offset: -1, anchored: None }),
+            (TopicPartition::new("t", 0), StoredPosition { offset: 3, anchored: None }),
+        ]);
+        assert_eq!(first.positions("c", "A"), known);
+        first.reset("c").await.unwrap();
+        assert_eq!(shown(&first), [""; 0]);
+        assert_eq!(first.positions("c", "A"), BTreeMap::new());
+        let again = store(&backend, 1).await;
+        assert_eq!((shown(&again), again.offsets("d").len()), (Vec::new(), 1));
+        let tombstones = backend.records("o").into_iter().filter(|(_, value)| value.is_none());
+        assert_eq!(tombstones.count(), 5);
+        again.reset("c").await.unwrap();
+        assert_eq!(backend.records("o").len(), 11);
     }
 }

@@ -8,7 +8,7 @@ use wire::{Cluster, TopicPartition};
 
 use crate::{
     config::{ConfigErrors, Hint, Properties, SourceConnectorConfig, WorkerConfig},
-    flow::{Engine, Flow, FlowStatus, Limits, RateCap},
+    flow::{Engine, Flow, FlowStatus, Limits, RateCap, StoredPosition},
     mirror::{self, SourceCheck, SourceConnector},
 };
 
@@ -77,14 +77,14 @@ pub(super) trait Connector: Send + Sync {
     fn left_out(
         &self,
         partitions: &[TopicPartition],
-        positions: &BTreeMap<TopicPartition, i64>,
+        positions: &BTreeMap<TopicPartition, StoredPosition>,
     ) -> BTreeMap<TopicPartition, String>;
     /// Starts a task from stored positions.
     fn start(
         &self,
         task: usize,
         partitions: &[TopicPartition],
-        positions: &BTreeMap<TopicPartition, i64>,
+        positions: &BTreeMap<TopicPartition, StoredPosition>,
     ) -> Box<dyn Task>;
 }
 
@@ -161,7 +161,7 @@ impl Connector for Limited {
     fn left_out(
         &self,
         partitions: &[TopicPartition],
-        positions: &BTreeMap<TopicPartition, i64>,
+        positions: &BTreeMap<TopicPartition, StoredPosition>,
     ) -> BTreeMap<TopicPartition, String> {
         let reason = "no position is stored and auto.offset.reset=none allows no other start";
         self.0.without_start(partitions, positions).into_iter().map(|p| (p, reason.to_owned())).collect()
@@ -171,7 +171,7 @@ impl Connector for Limited {
         &self,
         task: usize,
         partitions: &[TopicPartition],
-        positions: &BTreeMap<TopicPartition, i64>,
+        positions: &BTreeMap<TopicPartition, StoredPosition>,
     ) -> Box<dyn Task> {
         Box::new(self.1.start(self.0.flow_spec(task, partitions, positions, &self.2, &self.3)))
     }

@@ -7,11 +7,11 @@ use std::{
 };
 
 use tokio::sync::{Notify, watch};
-use wire::Record;
+use wire::{NewRecord, Record};
 
 use super::{
     Error,
-    topic_log::{Pair, TopicLog},
+    topic_log::{TopicLog, plain},
 };
 use crate::records::{BadRecord, State, StatusKey, StatusRecord, StatusValue, TaskId};
 
@@ -169,17 +169,17 @@ impl StatusStore {
     }
 
     async fn append(&self, batch: &BTreeMap<StatusKey, Report>) -> Result<(), Error> {
-        let mut by_partition: BTreeMap<i32, Vec<Pair>> = BTreeMap::new();
+        let mut by_partition: BTreeMap<i32, Vec<NewRecord>> = BTreeMap::new();
         for (key, report) in batch {
             let value = report.as_ref().map(|(state, trace)| {
                 let (worker_id, generation) = (self.worker_id.clone(), self.generation);
                 StatusValue { state: *state, trace: trace.clone(), worker_id, generation }.encode()
             });
             let key = key.encode();
-            by_partition.entry(self.log.partition_of(&key)).or_default().push((key, value));
+            by_partition.entry(self.log.partition_of(&key)).or_default().push(plain((key, value)));
         }
-        for (partition, pairs) in by_partition {
-            self.log.append(partition, pairs, |record| self.apply(record)).await?;
+        for (partition, records) in by_partition {
+            self.log.append(partition, records, |record| self.apply(record)).await?;
         }
         Ok(())
     }

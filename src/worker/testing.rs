@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     config::{self, ConfigError, ConfigErrors, OverridePolicy, Properties, StorageTopic, WorkerConfig},
-    flow::{FlowStatus, RateCap},
+    flow::{FlowStatus, RateCap, StoredPosition},
 };
 
 /// The clusters of a test: what they hold, and whether they answer.
@@ -50,7 +50,7 @@ pub(crate) struct Clusters {
 /// A task's inside.
 #[derive(Default)]
 pub(crate) struct FakeTask {
-    /// Positions it was started from.
+    /// Offsets of the positions it was started from.
     pub(crate) from: BTreeMap<TopicPartition, i64>,
     /// What caps it.
     pub(crate) rate: RateCap,
@@ -273,7 +273,7 @@ impl Connector for FakeConnector {
     fn left_out(
         &self,
         partitions: &[TopicPartition],
-        positions: &BTreeMap<TopicPartition, i64>,
+        positions: &BTreeMap<TopicPartition, StoredPosition>,
     ) -> BTreeMap<TopicPartition, String> {
         let unknown = partitions.iter().filter(|p| self.reset_none && !positions.contains_key(p));
         unknown.map(|p| (p.clone(), "no position".to_owned())).collect()
@@ -283,9 +283,10 @@ impl Connector for FakeConnector {
         &self,
         _task: usize,
         partitions: &[TopicPartition],
-        positions: &BTreeMap<TopicPartition, i64>,
+        positions: &BTreeMap<TopicPartition, StoredPosition>,
     ) -> Box<dyn Task> {
-        let inside = Arc::new(FakeTask { from: positions.clone(), rate: self.rate.clone(), ..FakeTask::default() });
+        let from = positions.iter().map(|(partition, position)| (partition.clone(), position.offset)).collect();
+        let inside = Arc::new(FakeTask { from, rate: self.rate.clone(), ..FakeTask::default() });
         let mut tasks = self.clusters.tasks.lock().unwrap();
         for partition in partitions {
             let taken = tasks.keys().any(|running| running.contains(partition));

@@ -8,13 +8,15 @@ use std::sync::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
-use wire::{Cluster, OffsetSpec, Record, TopicPartition};
+use wire::{Cluster, NewRecord, OffsetSpec, Record, TopicPartition};
 
 use super::Error;
 use crate::records::BadRecord;
 
-/// Key and value to append; a value of `None` is a tombstone.
-pub(super) type Pair = (Bytes, Option<Bytes>);
+/// A record without headers; a value of `None` is a tombstone.
+pub(super) fn plain((key, value): (Bytes, Option<Bytes>)) -> NewRecord {
+    NewRecord { key: Some(key), value, headers: Vec::new() }
+}
 
 /// What a log needs of a cluster.
 pub(super) trait Backend: Send + Sync {
@@ -23,7 +25,7 @@ pub(super) trait Backend: Send + Sync {
     /// Records in [from, end), and that end.
     fn read<'a>(&'a self, from: &'a TopicPartition, offset: i64) -> BoxFuture<'a, wire::Result<(Vec<Record>, i64)>>;
     /// Appends and returns the first record's offset.
-    fn append<'a>(&'a self, to: &'a TopicPartition, pairs: &'a [Pair]) -> BoxFuture<'a, wire::Result<i64>>;
+    fn append<'a>(&'a self, to: &'a TopicPartition, records: &'a [NewRecord]) -> BoxFuture<'a, wire::Result<i64>>;
 }
 
 impl Backend for Cluster {
@@ -39,11 +41,8 @@ impl Backend for Cluster {
         Box::pin(self.read_records(from, offset))
     }
 
-    fn append<'a>(&'a self, to: &'a TopicPartition, pairs: &'a [Pair]) -> BoxFuture<'a, wire::Result<i64>> {
-        Box::pin(async move {
-            let records: Vec<_> = pairs.iter().map(|(k, v)| (Some(k.clone()), v.clone())).collect();
-            self.append_records(to, &records).await
-        })
+    fn append<'a>(&'a self, to: &'a TopicPartition, records: &'a [NewRecord]) -> BoxFuture<'a, wire::Result<i64>> {
+        Box::pin(self.append_records(to, records))
     }
 }
 
@@ -106,7 +105,7 @@ impl TopicLog {
     pub(super) async fn append(
         &self,
         partition: i32,
-        pairs: Vec<Pair>,
+        records: Vec<NewRecord>,
         mut apply: impl FnMut(&Record) -> Result<(), BadRecord>,
     ) -> Result<(), Error> {
         let mut all = self.next.lock().await;
@@ -116,11 +115,11 @@ impl TopicLog {
         let to = TopicPartition::new(self.topic.as_str(), partition);
         // Set before, not after: the caller may give up waiting while the request is on its way.
         let was_stale = self.stale.swap(true, Ordering::AcqRel);
-        let base = self.backend.append(&to, &pairs).await.map_err(|cause| self.storage(cause))?;
+        let base = self.backend.append(&to, &records).await.map_err(|cause| self.storage(cause))?;
         if base == *next && !was_stale {
             let timestamp = now_ms();
-            for (offset, (key, value)) in (base..).zip(pairs) {
-                let record = Record { offset, timestamp, key: Some(key), value };
+            for (offset, NewRecord { key, value, headers }) in (base..).zip(records) {
+                let record = Record { offset, timestamp, key, value, headers };
                 self.apply_one(partition, &record, &mut apply);
                 *next = offset + 1;
             }
@@ -196,12 +195,24 @@ pub(in crate::worker) mod memory {
             records.map(|r| (text(r.key.as_ref().unwrap()), r.value.as_ref().map(text))).collect()
         }
 
+        /// The anchor header's value of each record.
+        pub(in crate::worker) fn anchors(&self, topic: &str) -> Vec<Option<String>> {
+            let anchor = |record: &Record| {
+                let [(name, Some(value))] = record.headers.as_slice() else { return None };
+                assert_eq!(name, "kmirror.anchor");
+                Some(String::from_utf8(value.to_vec()).unwrap())
+            };
+            let logs = self.logs.lock().unwrap();
+            logs.iter().filter(|(p, _)| p.topic == topic).flat_map(|(_, records)| records).map(anchor).collect()
+        }
+
         pub(in crate::worker) fn put(&self, partition: &TopicPartition, key: &str, value: Option<&str>) {
             let mut logs = self.logs.lock().unwrap();
             let log = logs.entry(partition.clone()).or_default();
             let offset = i64::try_from(log.len()).unwrap();
             let bytes = |s: &str| Bytes::from(s.to_owned());
-            log.push(Record { offset, timestamp: offset, key: Some(bytes(key)), value: value.map(bytes) });
+            let (key, value) = (Some(bytes(key)), value.map(bytes));
+            log.push(Record { offset, timestamp: offset, key, value, headers: Vec::new() });
         }
 
         fn check(&self) -> wire::Result<()> {
@@ -235,14 +246,14 @@ pub(in crate::worker) mod memory {
             })
         }
 
-        fn append<'a>(&'a self, to: &'a TopicPartition, pairs: &'a [Pair]) -> BoxFuture<'a, wire::Result<i64>> {
+        fn append<'a>(&'a self, to: &'a TopicPartition, records: &'a [NewRecord]) -> BoxFuture<'a, wire::Result<i64>> {
             Box::pin(async move {
                 self.check()?;
                 let mut logs = self.logs.lock().unwrap();
                 let log = logs.entry(to.clone()).or_default();
                 let base = i64::try_from(log.len()).unwrap();
-                for (offset, (key, value)) in (base..).zip(pairs) {
-                    log.push(Record { offset, timestamp: offset, key: Some(key.clone()), value: value.clone() });
+                for (offset, NewRecord { key, value, headers }) in (base..).zip(records.iter().cloned()) {
+                    log.push(Record { offset, timestamp: offset, key, value, headers });
                 }
                 Ok(base)
             })

@@ -1,7 +1,7 @@
 //! Anchors and the offset map in a real topic.
 
 use ::testkit::{anyhow::Result, create_topic, topic_configs, unique};
-use ::wire::{Cluster, ClusterConfig, ProducerId, TopicPartition};
+use ::wire::{Cluster, ClusterConfig, NewRecord, ProducerId, TopicPartition};
 use bytes::Bytes;
 use kmirror::offsets::{Anchor, Link, MapWriter, OffsetMaps, Translation};
 
@@ -149,7 +149,7 @@ async fn records_that_cannot_be_read_are_passed_over() -> Result<()> {
     ];
     // A record without a key is refused by a compacted topic: it comes from before somebody changed the policy.
     for (key, value) in damage.into_iter().filter(|(key, _)| key.is_some()) {
-        cluster.append_records(&at, &[(key, value)]).await?;
+        cluster.append_records(&at, &[NewRecord { key, value, headers: Vec::new() }]).await?;
     }
     for maps in [maps, OffsetMaps::open(&cluster, &alias, 1).await?] {
         maps.read_on().await?;

@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ::testkit::{Codec, Record, anyhow::Result, create_topic, produce, unique};
 use ::wire::{
-    Batches, Budget, Cluster, ClusterConfig, ConfigSource, Error, FetchLane, FetchLimits, FetchPartition, NewTopic,
-    OffsetSpec, ProduceBatch, ProduceLane, Produced, Recovery, ResponseError, Stored, TopicPartition, rewrite_header,
+    Batches, Budget, Cluster, ClusterConfig, ConfigSource, Error, FetchLane, FetchLimits, FetchPartition, NewRecord,
+    NewTopic, OffsetSpec, ProduceBatch, ProduceLane, Produced, Recovery, ResponseError, Stored, TopicPartition,
+    rewrite_header,
 };
 use bytes::Bytes;
 
@@ -154,15 +155,20 @@ async fn small_topics_are_read_to_the_end() -> Result<()> {
     create_topic(bootstrap, &at.topic, 1, 1, &[("cleanup.policy", "compact")]).await?;
     let cluster = client(bootstrap);
     assert_eq!(cluster.read_records(&at, 0).await?, (Vec::new(), 0));
-    let pair_of = |key: &str, value: Option<&str>| {
-        (Some(Bytes::copy_from_slice(key.as_bytes())), value.map(|v| Bytes::copy_from_slice(v.as_bytes())))
+    let record = |key: &str, value: Option<&str>, header: Option<&str>| {
+        let bytes = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+        let headers = header.map(|value| ("h".to_owned(), Some(bytes(value)))).into_iter().collect();
+        NewRecord { key: Some(bytes(key)), value: value.map(bytes), headers }
     };
-    assert_eq!(cluster.append_records(&at, &[pair_of("a", Some("1")), pair_of("b", None)]).await?, 0);
+    let [a, b] = [record("a", Some("1"), None), record("b", None, Some("x"))];
+    assert_eq!(cluster.append_records(&at, &[a, b.clone()]).await?, 0);
     // What a Java worker with a compressing producer writes is read as well.
-    produce(bootstrap, &at.topic, 0, &[Record::new("c", "3"), Record::new("d", "4")], Codec::Lz4).await?;
+    let others = [Record::new("c", "3").header("h", Some(b"y")), Record::new("d", "4")];
+    produce(bootstrap, &at.topic, 0, &others, Codec::Lz4).await?;
     let (records, end) = cluster.read_records(&at, 1).await?;
-    let seen: Vec<_> = records.into_iter().map(|r| (r.offset, (r.key, r.value))).collect();
-    let expected = [(1, pair_of("b", None)), (2, pair_of("c", Some("3"))), (3, pair_of("d", Some("4")))];
+    let seen: Vec<_> =
+        records.into_iter().map(|r| (r.offset, NewRecord { key: r.key, value: r.value, headers: r.headers })).collect();
+    let expected = [(1, b), (2, record("c", Some("3"), Some("y"))), (3, record("d", Some("4"), None))];
     assert_eq!((seen.as_slice(), end), (expected.as_slice(), 4));
     Ok(())
 }

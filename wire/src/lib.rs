@@ -43,6 +43,6 @@ pub use records::{
     legacy_records,
 };
 pub use types::{
-    ConfigEntry, ConfigSource, GroupDescription, NewTopic, OffsetSpec, PartitionMetadata, Record, TopicMetadata,
-    TopicPartition,
+    ConfigEntry, ConfigSource, GroupDescription, Headers, NewRecord, NewTopic, OffsetSpec, PartitionMetadata, Record,
+    TopicMetadata, TopicPartition,
 };

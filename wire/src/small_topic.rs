@@ -1,9 +1,12 @@
 //! Reading and appending the records of small topics: the worker's own config, offset and status topics. Mirrored data never comes here.
 
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::records::{
-    Compression, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, Record as WireRecord,
-    RecordBatchEncoder, RecordEncodeOptions, TimestampType,
+use kafka_protocol::{
+    protocol::StrBytes,
+    records::{
+        Compression, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, Record as WireRecord,
+        RecordBatchEncoder, RecordEncodeOptions, TimestampType,
+    },
 };
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,7 +17,7 @@ use crate::{
     fetch::{FetchLane, FetchLimits, FetchPartition},
     produce::{ProduceBatch, ProduceLane},
     records::{RecordBody, RecordReader},
-    types::{OffsetSpec, Record, TopicPartition},
+    types::{NewRecord, OffsetSpec, Record, TopicPartition},
 };
 
 /// Far beyond what a small topic's records need.
@@ -108,16 +111,12 @@ impl Cluster {
         Ok((records, next))
     }
 
-    /// Appends key and value pairs (a value that is absent is a tombstone) as one batch with acks=all; returns the first one's offset.
+    /// Appends records as one batch with acks=all; returns the first one's offset.
     /// At least once: an attempt whose answer was lost may be appended twice, which compacted topics do not mind.
     ///
     /// # Errors
     /// When the leader does not take them within the request timeout.
-    pub async fn append_records(
-        &self,
-        partition: &TopicPartition,
-        records: &[(Option<Bytes>, Option<Bytes>)],
-    ) -> Result<i64> {
+    pub async fn append_records(&self, partition: &TopicPartition, records: &[NewRecord]) -> Result<i64> {
         let batch = encode(records).map_err(|cause| Error::Malformed {
             cluster: self.alias().to_owned(),
             broker: partition.to_string(),
@@ -157,16 +156,21 @@ pub(crate) fn records_of(batch: &Batch) -> Result<Vec<Record>, String> {
         }
         let body = RecordBody::parse(record.body).map_err(|e| e.to_string())?;
         let [key, value] = [body.key, body.value].map(|part| part.map(Bytes::copy_from_slice));
-        records.push(Record { offset: record.offset, timestamp: record.timestamp, key, value });
+        let headers = body.headers().map_err(|e| e.to_string())?.into_iter();
+        let headers = headers
+            .map(|header| (String::from_utf8_lossy(header.key).into_owned(), header.value.map(Bytes::copy_from_slice)))
+            .collect();
+        records.push(Record { offset: record.offset, timestamp: record.timestamp, key, value, headers });
     }
     Ok(records)
 }
 
 /// One uncompressed batch, as a client without idempotence writes it.
-fn encode(records: &[(Option<Bytes>, Option<Bytes>)]) -> Result<Bytes, String> {
+fn encode(records: &[NewRecord]) -> Result<Bytes, String> {
     let now =
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
-    let record = |(offset, (key, value)): (usize, &(Option<Bytes>, Option<Bytes>))| WireRecord {
+    let header = |(name, value): &(String, Option<Bytes>)| (StrBytes::from_string(name.clone()), value.clone());
+    let record = |(offset, NewRecord { key, value, headers }): (usize, &NewRecord)| WireRecord {
         transactional: false,
         control: false,
         delete_horizon: false,
@@ -180,11 +184,32 @@ fn encode(records: &[(Option<Bytes>, Option<Bytes>)]) -> Result<Bytes, String> {
         timestamp: now,
         key: key.clone(),
         value: value.clone(),
-        headers: kafka_protocol::indexmap::IndexMap::new(),
+        headers: headers.iter().map(header).collect(),
     };
     let records: Vec<WireRecord> = records.iter().enumerate().map(record).collect();
     let mut batch = BytesMut::new();
     let options = RecordEncodeOptions { version: 2, compression: Compression::None };
     RecordBatchEncoder::encode(&mut batch, records.iter(), &options).map_err(|e| e.to_string())?;
     if batch.len() < HEADER_LEN { Err("no records given".to_owned()) } else { Ok(batch.freeze()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_appended_is_read_headers_included() {
+        let bytes = |text: &str| Some(Bytes::from(text.to_owned()));
+        let header = |name: &str, value| (name.to_owned(), value);
+        let records = [
+            NewRecord { key: bytes("a"), value: bytes("1"), headers: vec![header("h", bytes("7")), header("", None)] },
+            NewRecord { key: bytes("b"), value: None, headers: Vec::new() },
+            NewRecord { key: None, value: bytes(""), headers: vec![header("\u{fc}", bytes(""))] },
+        ];
+        let batch = Batch::parse(encode(&records).unwrap()).unwrap();
+        let read = records_of(&batch).unwrap();
+        assert_eq!(read.iter().map(|record| record.offset).collect::<Vec<_>>(), [0, 1, 2]);
+        let read = read.into_iter().map(|Record { key, value, headers, .. }| NewRecord { key, value, headers });
+        assert_eq!(read.collect::<Vec<_>>(), records);
+    }
 }

@@ -129,4 +129,20 @@ pub struct Record {
     pub key: Option<Bytes>,
     /// Value bytes; absent for a tombstone.
     pub value: Option<Bytes>,
+    /// Its headers.
+    pub headers: Headers,
+}
+
+/// Headers of a [`Record`] in their order: names (what is not UTF-8 in them replaced) and values, absent for null.
+pub type Headers = Vec<(String, Option<Bytes>)>;
+
+/// A record to append to one of kmirror's own small topics.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NewRecord {
+    /// Key bytes.
+    pub key: Option<Bytes>,
+    /// Value bytes; absent for a tombstone.
+    pub value: Option<Bytes>,
+    /// Its headers. Of several with one name the last is written.
+    pub headers: Headers,
 }

@@ -77,6 +77,7 @@ impl Log for MemoryLog {
                 timestamp: 0,
                 key: Some(key.clone()),
                 value: value.clone(),
+                headers: Vec::new(),
             };
             let read: Vec<_> = topic.records.range(from..).take(if bytes > 1 { 7 } else { 2 }).map(record).collect();
             let next = read.last().map_or(topic.next, |last| last.offset + 1);

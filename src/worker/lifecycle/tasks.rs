@@ -8,6 +8,7 @@ use wire::TopicPartition;
 use super::{Lifecycle, Phase};
 use crate::{
     config::Properties,
+    flow::StoredPosition,
     records::{State, StatusKey, TaskId},
     worker::{
         decide::{task_configs, task_state, to_drain},
@@ -23,6 +24,14 @@ pub(super) struct RunningTask {
     /// Partitions it was not started with, and why.
     left_out: BTreeMap<TopicPartition, String>,
     task: Box<dyn Task>,
+}
+
+/// What a task got acknowledged, as it is stored: with the generation of the anchor that it belongs to.
+fn anchored(acknowledged: BTreeMap<TopicPartition, i64>) -> impl Iterator<Item = (TopicPartition, StoredPosition)> {
+    // Nothing makes anchors yet.
+    let generation = 0;
+    let position = move |offset| StoredPosition { offset, anchored: Some(generation) };
+    acknowledged.into_iter().map(move |(partition, offset)| (partition, position(offset)))
 }
 
 impl Lifecycle {
@@ -71,7 +80,7 @@ impl Lifecycle {
             return;
         }
         let mut positions = self.context.stores.offset.positions(&self.name, &source.alias);
-        positions.extend(self.unsaved.get(&source.alias).into_iter().flatten().map(|(p, offset)| (p.clone(), *offset)));
+        positions.extend(self.unsaved.get(&source.alias).cloned().unwrap_or_default());
         let left_out = connector.left_out(partitions, &positions);
         let started = connector.start(number, partitions, &positions);
         let mut status = started.status();
@@ -92,7 +101,7 @@ impl Lifecycle {
         let ending = tasks.into_iter().filter_map(|n| self.tasks.remove(&n));
         let drained = join_all(ending.map(async |running| (running.source_alias, running.task.drain(limit).await)));
         for (alias, positions) in drained.await {
-            self.unsaved.entry(alias).or_default().extend(positions);
+            self.unsaved.entry(alias).or_default().extend(anchored(positions));
         }
     }
 
@@ -101,7 +110,7 @@ impl Lifecycle {
     pub(super) async fn flush(&mut self) {
         let mut all = self.unsaved.clone();
         for running in self.tasks.values() {
-            all.entry(running.source_alias.clone()).or_default().extend(running.task.positions());
+            all.entry(running.source_alias.clone()).or_default().extend(anchored(running.task.positions()));
         }
         for (alias, positions) in all {
             let stored = self.context.stores.offset.store(&self.name, &alias, &positions);
