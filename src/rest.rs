@@ -11,6 +11,7 @@ mod body;
 mod connectors;
 mod error;
 mod limits;
+mod offsets;
 mod root;
 mod shapes;
 
@@ -22,7 +23,7 @@ use axum::{
     http::{Method, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{MethodRouter, get, post},
+    routing::{MethodRouter, get, post, put},
 };
 use body::BodyTimeout;
 use error::ApiError;
@@ -146,7 +147,7 @@ fn route(router: Router<Arc<Worker>>, path: &str, methods: MethodRouter<Arc<Work
 }
 
 fn router(worker: Arc<Worker>, body_timeout: Duration) -> Router {
-    let routes: [(&str, MethodRouter<Arc<Worker>>); 11] = [
+    let routes: [(&str, MethodRouter<Arc<Worker>>); 15] = [
         ("/health", get(root::health)),
         ("/connector-plugins", get(root::plugins)),
         ("/kmirror/limits", get(limits::limits).put(limits::change)),
@@ -155,6 +156,10 @@ fn router(worker: Arc<Worker>, body_timeout: Duration) -> Router {
         ("/connectors/{connector}/config", get(connectors::config).put(connectors::put_config)),
         ("/connectors/{connector}/status", get(connectors::status)),
         ("/connectors/{connector}/restart", post(connectors::restart)),
+        ("/connectors/{connector}/pause", put(connectors::pause)),
+        ("/connectors/{connector}/resume", put(connectors::resume)),
+        ("/connectors/{connector}/stop", put(connectors::stop)),
+        ("/connectors/{connector}/offsets", get(offsets::get).patch(offsets::alter).delete(offsets::reset)),
         ("/connectors/{connector}/tasks", get(connectors::tasks)),
         ("/connectors/{connector}/tasks/{task}/status", get(connectors::task_status)),
         ("/connectors/{connector}/tasks/{task}/restart", post(connectors::restart_task)),

@@ -11,6 +11,7 @@ mod herder;
 mod life_tests;
 mod lifecycle;
 mod offset_store;
+mod offsets;
 mod plugin;
 mod status_store;
 mod storage;
@@ -20,6 +21,7 @@ mod topic_log;
 
 pub use error::Error;
 pub use herder::{ConnectorInfo, ConnectorStatus, GivenConfig, Herder, Put};
+pub use offsets::GivenOffset;
 
 use std::{
     sync::{Arc, OnceLock, PoisonError, RwLock},

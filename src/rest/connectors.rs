@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     config::Properties,
+    records::TargetState,
     worker::{ConnectorInfo, Put},
 };
 
@@ -87,6 +88,29 @@ pub(super) async fn restart(
         None => StatusCode::NO_CONTENT.into_response(),
         Some(status) => (StatusCode::ACCEPTED, Json(ConnectorStateInfoBody::from(status))).into_response(),
     })
+}
+
+pub(super) async fn pause(state: AppState, connector: Path<String>) -> Result<StatusCode, ApiError> {
+    set_target(state, connector, TargetState::Paused, StatusCode::ACCEPTED).await
+}
+
+pub(super) async fn resume(state: AppState, connector: Path<String>) -> Result<StatusCode, ApiError> {
+    set_target(state, connector, TargetState::Started, StatusCode::ACCEPTED).await
+}
+
+/// Unlike the others it answers 204, as in Connect.
+pub(super) async fn stop(state: AppState, connector: Path<String>) -> Result<StatusCode, ApiError> {
+    set_target(state, connector, TargetState::Stopped, StatusCode::NO_CONTENT).await
+}
+
+async fn set_target(
+    State(worker): AppState,
+    Path(connector): Path<String>,
+    target: TargetState,
+    answer: StatusCode,
+) -> Result<StatusCode, ApiError> {
+    worker.herder()?.set_target(&connector, target).await?;
+    Ok(answer)
 }
 
 pub(super) async fn tasks(State(worker): AppState, Path(connector): Path<String>) -> Answer<Vec<TaskInfoBody>> {

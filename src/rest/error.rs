@@ -68,16 +68,19 @@ impl From<worker::Error> for ApiError {
     fn from(error: worker::Error) -> Self {
         use worker::Error as E;
         let status = match &error {
-            E::Starting { .. } | E::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            E::Starting { .. } | E::ShuttingDown | E::StopUnfinished { .. } => StatusCode::SERVICE_UNAVAILABLE,
             E::ConnectorNotFound { .. }
             | E::UnknownConnector { .. }
+            | E::NoneToSteer { .. }
             | E::UnknownTask { .. }
             | E::NoConnectorStatus { .. }
             | E::NoTaskStatus { .. }
             | E::NoStatusToRestart { .. } => StatusCode::NOT_FOUND,
             E::AlreadyExists { .. } => StatusCode::CONFLICT,
-            E::NameMismatch { .. } | E::InvalidConfig(_) => StatusCode::BAD_REQUEST,
-            E::Storage { .. }
+            E::NameMismatch { .. } | E::InvalidConfig(_) | E::NotStopped { .. } => StatusCode::BAD_REQUEST,
+            // A connector's own refusal, which Connect takes for a failure.
+            E::OffsetsRefused(_)
+            | E::Storage { .. }
             | E::StorageMissing { .. }
             | E::CleanupPolicy { .. }
             | E::ConfigPartitions { .. }

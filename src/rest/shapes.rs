@@ -1,6 +1,7 @@
 //! Bodies of answers. Members are in Connect's order.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
     config::Properties,
@@ -120,6 +121,29 @@ pub(super) struct ServerInfoBody {
 pub(super) struct HealthBody {
     pub(super) status: &'static str,
     pub(super) message: String,
+}
+
+/// `GET …/offsets`.
+#[derive(Serialize)]
+pub(super) struct OffsetsBody {
+    offsets: Vec<OffsetBody>,
+}
+
+#[derive(Serialize)]
+struct OffsetBody {
+    partition: Value,
+    offset: Value,
+}
+
+impl From<Vec<(Value, Value)>> for OffsetsBody {
+    fn from(offsets: Vec<(Value, Value)>) -> Self {
+        Self { offsets: offsets.into_iter().map(|(partition, offset)| OffsetBody { partition, offset }).collect() }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct MessageBody {
+    pub(super) message: &'static str,
 }
 
 /// A cap that is absent is null.

@@ -196,6 +196,102 @@ async fn restarts_answer_as_connect_does() {
 }
 
 #[tokio::test]
+async fn pause_resume_and_stop_answer_as_connect_does() {
+    let (_clusters, server) = started().await;
+    server.call("PUT", "/connectors/c/config", CONFIG).await;
+    server.until_status(&running()).await;
+    let with_states = |connector: &str, task: Option<&str>| {
+        let mut status = running();
+        status["connector"]["state"] = json!(connector);
+        match task {
+            Some(task) => status["tasks"][0]["state"] = json!(task),
+            None => status["tasks"] = json!([]),
+        }
+        status
+    };
+    for (action, code, expected) in [
+        ("pause", 202, with_states("PAUSED", Some("PAUSED"))),
+        ("pause", 202, with_states("PAUSED", Some("PAUSED"))),
+        ("resume", 202, running()),
+        ("stop", 204, with_states("STOPPED", None)),
+        ("stop", 204, with_states("STOPPED", None)),
+        ("pause", 202, with_states("PAUSED", None)),
+        ("resume", 202, running()),
+        ("resume", 202, running()),
+    ] {
+        let reply = server.call("PUT", &format!("/connectors/c/{action}"), "").await;
+        assert_eq!((reply.code, reply.body.as_str()), (code, ""), "{action}");
+        server.until_status(&expected).await;
+    }
+    for action in ["pause", "resume", "stop"] {
+        let reply = server.call("PUT", &format!("/connectors/x/{action}"), "").await;
+        assert_eq!(reply.error(), (404, "Unknown connector x".into()));
+        assert_eq!(server.call("POST", &format!("/connectors/c/{action}"), "").await.code, 405);
+    }
+}
+
+#[tokio::test]
+async fn offsets_are_told_altered_and_reset_as_connect_does() {
+    let (clusters, server) = started().await;
+    server.call("PUT", "/connectors/c/config", CONFIG).await;
+    server.until_status(&running()).await;
+    let path = "/connectors/c/offsets";
+    assert_eq!(server.get(path).await.body, r#"{"offsets":[]}"#);
+    let body =
+        r#"{"offsets":[{"partition":{"topic":"t","partition":1,"cluster":" A"},"offset":{"offset":2147483648}}]}"#;
+    let not_stopped = "Connectors must be in the STOPPED state before their offsets can be modified. This can be done for the \
+        specified connector by issuing a 'PUT' request to the '/connectors/c/stop' endpoint";
+    assert_eq!(server.call("PATCH", path, body).await.error(), (400, not_stopped.to_owned()));
+    assert_eq!(server.call("DELETE", path, "").await.error(), (400, not_stopped.to_owned()));
+    clusters.acknowledge(&tp("t", 0), 7);
+    server.call("PUT", "/connectors/c/stop", "").await;
+    // At once: it waits for what drains.
+    let altered = server.call("PATCH", path, body).await;
+    let text = r#"{"message":"The offsets for this connector have been altered successfully"}"#;
+    assert_eq!((altered.code, altered.body.as_str()), (200, text));
+    let told = r#"{"offsets":[{"partition":{"cluster":" A","partition":0,"topic":"t"},"offset":{"offset":7}},{"partition":{"cluster":" A","partition":1,"topic":"t"},"offset":{"offset":2147483648}}]}"#;
+    assert_eq!(server.get(path).await.body, told);
+    // What was told can be given back.
+    assert_eq!(server.call("PATCH", path, told).await.code, 200);
+
+    let none = "Partitions / offsets need to be provided for an alter offsets request";
+    for (path, body, expected) in [
+        (path, "{}", (400, none)),
+        (path, r#"{"offsets":[]}"#, (400, none)),
+        ("/connectors/x/offsets", r#"{"offsets":[]}"#, (400, none)),
+        ("/connectors/x/offsets", body, (404, "Connector x not found")),
+        (
+            path,
+            r#"{"offsets":[{"partition":{"topic":"t","partition":"0","cluster":" A"},"offset":{"offset":1}}]}"#,
+            (
+                500,
+                "Source partition {cluster= A, partition=0, topic=t} has an invalid value 0 for the 'partition' key, which must be an integer",
+            ),
+        ),
+        (
+            path,
+            r#"{"offsets":[{"partition":{"topic":["t"]},"offset":null}]}"#,
+            (500, "Offsets may only contain primitive types as values, but field topic contains ARRAY"),
+        ),
+    ] {
+        let reply = server.call("PATCH", path, body).await;
+        assert_eq!(reply.error(), (expected.0, expected.1.to_owned()), "{body}");
+    }
+    assert_eq!(server.get(path).await.body, told, "nothing of that was done");
+    for method in ["GET", "DELETE"] {
+        let reply = server.call(method, "/connectors/x/offsets", "").await;
+        assert_eq!(reply.error(), (404, "Connector x not found".into()));
+    }
+    assert_eq!(server.call("PUT", path, body).await.error().0, 405);
+    for _ in 0..2 {
+        let reset = server.call("DELETE", path, "").await;
+        let text = r#"{"message":"The offsets for this connector have been reset successfully"}"#;
+        assert_eq!((reset.code, reset.body.as_str()), (200, text));
+        assert_eq!(server.get(path).await.body, r#"{"offsets":[]}"#);
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_there() {
     let (_clusters, server) = started().await;
     for (path, message) in [

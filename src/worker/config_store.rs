@@ -159,6 +159,12 @@ impl ConfigStore {
         self.append(state.iter().chain([&record])).await
     }
 
+    /// Tells a connector what to be.
+    pub(super) async fn put_target(&self, connector: &str, target: TargetState) -> Result<(), Error> {
+        let record = ConfigRecord::TargetState { connector: connector.into(), state: Some(target) };
+        self.append([&record]).await
+    }
+
     /// Removes a connector and its target state. Its task configurations stay behind, harmless, as with Connect.
     pub(super) async fn remove_connector(&self, connector: &str) -> Result<(), Error> {
         let record = ConfigRecord::Connector { connector: connector.into(), config: None };

@@ -24,6 +24,31 @@ pub enum Error {
         /// The name that was asked for.
         connector: String,
     },
+    /// No such connector, in the words of pause, resume and stop.
+    #[error("Unknown connector {connector}")]
+    NoneToSteer {
+        /// The name that was asked for.
+        connector: String,
+    },
+    /// Positions are not to be changed while tasks may store theirs.
+    #[error(
+        "Connectors must be in the STOPPED state before their offsets can be modified. This can be done for the specified connector by issuing a 'PUT' request to the '/connectors/{connector}/stop' endpoint"
+    )]
+    NotStopped {
+        /// Connector name.
+        connector: String,
+    },
+    /// It was told to stop, and its positions could not be stored yet.
+    #[error("Connector {connector} is not stopped yet, which is tried again and again: {cause}")]
+    StopUnfinished {
+        /// Connector name.
+        connector: String,
+        /// What failed.
+        cause: String,
+    },
+    /// The connector does not take these offsets, in MirrorMaker's words.
+    #[error("{0}")]
+    OffsetsRefused(String),
     /// No such task.
     #[error("Unknown task: {connector}-{task}")]
     UnknownTask {

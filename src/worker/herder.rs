@@ -1,5 +1,7 @@
 //! What can be asked of a worker: the connectors, their tasks and statuses, and every change to them.
 
+mod offsets;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -235,6 +237,25 @@ impl Herder {
         }
         self.tell(name, Command::Restart { connector: false, tasks: [task].into() });
         Ok(())
+    }
+
+    /// Tells a connector to run, to rest with its tasks configured, or to have none. Nothing happens where it is told so
+    /// already.
+    ///
+    /// # Errors
+    /// There is none of that name, or the config topic does not take it.
+    pub async fn set_target(self: &Arc<Self>, name: &str, target: TargetState) -> Result<(), Error> {
+        let (name, herder) = (name.to_owned(), Arc::clone(self));
+        self.change(async move {
+            let store = &herder.context.stores.config;
+            let stored = store.get(&name).ok_or_else(|| Error::NoneToSteer { connector: name.clone() })?;
+            if stored.target != target {
+                store.put_target(&name, target).await?;
+                tracing::info!(connector = name, "told to be {}", target.as_str());
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Takes no more changes, drains every connector, stores positions, and says that nobody runs them now.

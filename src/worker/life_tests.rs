@@ -1,5 +1,7 @@
 //! A connector's life, seen from the herder, over clusters in memory.
 
+mod offsets;
+
 use std::sync::{Arc, atomic::Ordering};
 
 use super::{

@@ -3,6 +3,7 @@
 //! Source and target may come and go at any time. Nothing here gives up: what fails is shown, and tried again.
 
 mod source;
+mod stop;
 mod tasks;
 
 use std::{
@@ -14,7 +15,7 @@ use std::{
 use source::Source;
 use tasks::RunningTask;
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, oneshot},
     task::JoinSet,
 };
 use wire::TopicPartition;
@@ -70,6 +71,8 @@ pub(super) enum Command {
         /// Of these tasks.
         tasks: BTreeSet<u32>,
     },
+    /// Somebody is to alter its positions: says when all of it has stopped, or why it can't yet.
+    AwaitStopped(oneshot::Sender<Result<(), String>>),
     /// It shall end.
     Stop(Ending),
 }
@@ -100,6 +103,10 @@ enum Phase {
         failures: u32,
     },
     Running,
+    /// Told to stop, and drained; this many attempts to store that have failed.
+    Stopping {
+        failures: u32,
+    },
 }
 
 /// A connector's owner.
@@ -169,6 +176,11 @@ impl Lifecycle {
                 command = self.commands.recv() => match command {
                     Some(Command::Changed) => self.obey().await,
                     Some(Command::Restart { connector, tasks }) => self.restart(connector, tasks).await,
+                    Some(Command::AwaitStopped(answer)) => {
+                        let outcome = self.stopped().await;
+                        // Whoever asked may be gone.
+                        let _ = answer.send(outcome);
+                    }
                     Some(Command::Stop(ending)) => break ending,
                     None => break Ending::Shutdown,
                 },
@@ -212,27 +224,26 @@ impl Lifecycle {
                 }
             }
             TargetState::Stopped => {
-                self.rest().await;
-                // A stopped connector has no tasks; a worker that stopped it before it got so far left some.
-                if !self.stored.tasks.is_empty() {
-                    match self.context.stores.config.put_tasks(&self.name, &[]).await {
-                        Ok(()) => self.stored.tasks.clear(),
-                        Err(error) => tracing::warn!(connector = self.name, "can't remove its tasks: {error}"),
-                    }
-                }
-                self.context.stores.status.forget_tasks(&self.name, 0);
-                self.show(State::Stopped, None);
+                self.wind_down().await;
+                // What fails of it is shown, and tried again.
+                let _ = self.finish_stop(0).await;
             }
         }
     }
 
-    /// Ends all that runs, positions stored.
+    /// Ends all that runs, positions stored if that can be.
     async fn rest(&mut self) {
+        self.wind_down().await;
+        // What is not stored now is when its time comes.
+        let _ = self.flush().await;
+    }
+
+    /// Ends all that runs.
+    async fn wind_down(&mut self) {
         self.leave_source();
         self.phase = Phase::Resting;
         self.restarts.clear();
         self.drain(self.tasks.keys().copied().collect()).await;
-        self.flush().await;
     }
 
     fn leave_source(&mut self) {
@@ -331,7 +342,7 @@ impl Lifecycle {
     fn attempt_failed(&mut self, trace: String) {
         let failures = match self.phase {
             Phase::Starting { failures } => failures.saturating_add(1),
-            Phase::Resting | Phase::Running => 1,
+            Phase::Resting | Phase::Running | Phase::Stopping { .. } => 1,
         };
         let (least, most) = self.context.timings.retry;
         let pause = backoff(failures, least, most, rand::random());
@@ -369,7 +380,8 @@ impl Lifecycle {
     async fn due(&mut self) {
         let now = Instant::now();
         if now >= self.next_flush {
-            self.flush().await;
+            // Tried again the next time.
+            let _ = self.flush().await;
             self.next_flush = now + self.context.timings.flush;
         }
         if self.next_sync.is_some_and(|at| now >= at) {
@@ -377,6 +389,9 @@ impl Lifecycle {
             match self.phase {
                 Phase::Starting { failures } => self.begin(failures),
                 Phase::Running => self.refresh(),
+                Phase::Stopping { failures } => {
+                    let _ = self.finish_stop(failures).await;
+                }
                 Phase::Resting => {}
             }
         }

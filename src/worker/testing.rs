@@ -45,6 +45,8 @@ pub(crate) struct Clusters {
     /// Running tasks by what they copy, and those that ended, oldest first.
     pub(crate) tasks: Mutex<BTreeMap<Vec<TopicPartition>, Arc<FakeTask>>>,
     pub(crate) drained: Mutex<VecDeque<Vec<TopicPartition>>>,
+    /// Tasks drain only while this is true.
+    pub(crate) may_drain: watch::Sender<bool>,
 }
 
 /// A task's inside.
@@ -86,6 +88,7 @@ impl Clusters {
             connects: AtomicUsize::new(0),
             tasks: Mutex::default(),
             drained: Mutex::default(),
+            may_drain: watch::Sender::new(true),
         })
     }
 
@@ -135,6 +138,17 @@ impl Clusters {
     /// Appends what another worker would have written.
     pub(crate) fn write(&self, topic: &str, key: &str, value: &str) {
         self.storage.put(&tp(topic, 0), key, Some(value));
+    }
+
+    /// Lets a topic take no more records, or all of them.
+    pub(crate) fn set_full(&self, topic: Option<&str>) {
+        *self.storage.full.lock().unwrap() = topic.map(str::to_owned);
+    }
+
+    pub(crate) fn acknowledge(&self, partition: &TopicPartition, offset: i64) {
+        let tasks = self.tasks.lock().unwrap();
+        let (_, task) = tasks.iter().find(|(partitions, _)| partitions.contains(partition)).unwrap();
+        task.acknowledged.lock().unwrap().insert(partition.clone(), offset);
     }
 
     pub(crate) fn set_storage_down(&self, down: bool) {
@@ -314,6 +328,7 @@ impl Task for RunningFake {
 
     fn drain(self: Box<Self>, _timeout: Duration) -> BoxFuture<'static, BTreeMap<TopicPartition, i64>> {
         Box::pin(async move {
+            self.clusters.may_drain.subscribe().wait_for(|may| *may).await.unwrap();
             self.clusters.tasks.lock().unwrap().remove(&self.partitions);
             self.clusters.drained.lock().unwrap().push_back(self.partitions.clone());
             self.positions()

@@ -185,6 +185,8 @@ pub(in crate::worker) mod memory {
     pub(in crate::worker) struct MemoryBackend {
         pub(in crate::worker) logs: Mutex<BTreeMap<TopicPartition, Vec<Record>>>,
         pub(in crate::worker) down: AtomicBool,
+        /// A topic that takes no records.
+        pub(in crate::worker) full: Mutex<Option<String>>,
     }
 
     impl MemoryBackend {
@@ -216,7 +218,11 @@ pub(in crate::worker) mod memory {
         }
 
         fn check(&self) -> wire::Result<()> {
-            if self.down.load(Ordering::Acquire) {
+            self.refuse_if(self.down.load(Ordering::Acquire))
+        }
+
+        fn refuse_if(&self, refuses: bool) -> wire::Result<()> {
+            if refuses {
                 return Err(wire::Error::Unreachable {
                     cluster: "worker".into(),
                     addresses: "127.0.0.1:9".into(),
@@ -249,6 +255,7 @@ pub(in crate::worker) mod memory {
         fn append<'a>(&'a self, to: &'a TopicPartition, records: &'a [NewRecord]) -> BoxFuture<'a, wire::Result<i64>> {
             Box::pin(async move {
                 self.check()?;
+                self.refuse_if(self.full.lock().unwrap().as_deref() == Some(to.topic.as_str()))?;
                 let mut logs = self.logs.lock().unwrap();
                 let log = logs.entry(to.clone()).or_default();
                 let base = i64::try_from(log.len()).unwrap();

@@ -82,7 +82,7 @@ impl Lifecycle {
         let patience = match self.phase {
             Phase::Starting { .. } => self.context.timings.attempt,
             Phase::Running => self.context.timings.source_lost,
-            Phase::Resting => return,
+            Phase::Resting | Phase::Stopping { .. } => return,
         };
         if let Some(cause) = source.reach.lost(now, patience) {
             source.trouble = Some(SourceTrouble::Silent(cause.to_owned()));

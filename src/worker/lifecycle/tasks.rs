@@ -47,7 +47,8 @@ impl Lifecycle {
         let drained = to_drain(self.tasks.iter().map(|(n, t)| (*n, &t.config)), &wanted, &restarts);
         if !drained.is_empty() {
             self.drain(drained).await;
-            self.flush().await;
+            // What is not stored now is kept: the new tasks start from it.
+            let _ = self.flush().await;
         }
         if self.stored.tasks != wanted {
             if let Err(error) = self.context.stores.config.put_tasks(&self.name, &wanted).await {
@@ -106,8 +107,9 @@ impl Lifecycle {
     }
 
     /// Stores what has changed since the last time (invariant B: only what the target acknowledged). What can't be
-    /// stored now is stored next time.
-    pub(super) async fn flush(&mut self) {
+    /// stored now, the error says why, is stored next time.
+    pub(super) async fn flush(&mut self) -> Result<(), String> {
+        let mut outcome = Ok(());
         let mut all = self.unsaved.clone();
         for running in self.tasks.values() {
             all.entry(running.source_alias.clone()).or_default().extend(anchored(running.task.positions()));
@@ -118,17 +120,21 @@ impl Lifecycle {
                 Ok(Ok(0)) => {}
                 Ok(Ok(count)) => tracing::debug!(connector = self.name, "stored {count} positions"),
                 Ok(Err(error)) => {
-                    tracing::warn!(connector = self.name, "positions not stored, trying again later: {error}");
+                    outcome = Err(format!("positions not stored: {error}"));
                     continue;
                 }
                 Err(_) => {
                     let limit = self.context.timings.flush_timeout.as_millis();
-                    tracing::warn!(connector = self.name, "positions not stored within {limit} ms, trying again later");
+                    outcome = Err(format!("positions not stored within {limit} ms"));
                     continue;
                 }
             }
             self.unsaved.remove(&alias);
         }
+        if let Err(cause) = &outcome {
+            tracing::warn!(connector = self.name, "{cause}; trying again later");
+        }
+        outcome
     }
 
     pub(super) fn show(&self, state: State, trace: Option<String>) {
