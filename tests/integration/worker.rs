@@ -3,6 +3,7 @@
 mod brokers;
 mod caps;
 mod lifecycle;
+mod offsets;
 mod own_cluster;
 mod process;
 mod refresh;

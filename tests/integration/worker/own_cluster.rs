@@ -5,6 +5,7 @@ use ::testkit::{
     anyhow::{Result, ensure},
     create_topic, produce, unique,
 };
+use futures_util::future::try_join_all;
 
 use super::{Copy, connector, records, remote};
 use crate::{kmirror::Kmirror, shared::pair};
@@ -41,6 +42,13 @@ async fn a_worker_waits_for_its_own_cluster_at_the_start_and_later() -> Result<(
     worker.wait_health(503, &["unhealthy", &target]).await?;
     // What is remembered is told still.
     ensure!(worker.get("/connectors").await?.ok()? == serde_json::json!(["mirror"]));
+    // What needs its topics fails in words, and nothing of it is done.
+    let asked = ["offsets", "stop", "pause"].map(|what| (if what == "offsets" { "GET" } else { "PUT" }, what));
+    let asked = asked.map(|(method, what)| (method, format!("/connectors/mirror/{what}")));
+    let answers = asked.each_ref().map(|(method, path)| worker.request(method, path, None));
+    for answer in try_join_all(answers).await? {
+        ensure!(answer.status == 500 && answer.body.contains(" topic ") && answer.body.contains(&target), "{answer:?}");
+    }
     produce(&source, &topic, 0, &records(1_000, 100), Codec::Zstd).await?;
     own.restart(1).await?;
     worker.wait_healthy().await?;
