@@ -1,5 +1,6 @@
 //! The data plane between two real clusters.
 
+mod header_names;
 mod opened;
 mod refused;
 mod routed;

@@ -39,7 +39,8 @@ pub(crate) async fn fetch_from(cluster: &Cluster, at: &TopicPartition, offset: i
     Ok(part.records)
 }
 
-async fn send(cluster: &Cluster, broker: i32, batch: &ProduceBatch) -> Result<Produced> {
+/// Appends a batch through a broker.
+pub(crate) async fn send(cluster: &Cluster, broker: i32, batch: &ProduceBatch) -> Result<Produced> {
     let wait = Duration::from_secs(20);
     let mut answer = cluster.produce_on(broker, ProduceLane::Apart, std::slice::from_ref(batch), wait).await?;
     let part = answer.pop().expect("one partition");
