@@ -2,6 +2,7 @@
 
 mod header_names;
 mod opened;
+mod parking;
 mod refused;
 mod routed;
 

@@ -9,7 +9,7 @@ use kmirror::{config::IsolationLevel::ReadUncommitted, flow::PoisonPolicy, reade
 use super::{opened::content, *};
 use crate::shared::read_topic;
 
-const LARGE: usize = 60_000;
+pub(super) const LARGE: usize = 60_000;
 
 /// Some of them larger than [`LARGE`].
 fn of_all_sizes(large: &[usize]) -> Vec<Record> {
@@ -18,7 +18,7 @@ fn of_all_sizes(large: &[usize]) -> Vec<Record> {
 }
 
 /// Bytes that no codec makes smaller.
-fn noise(seed: usize, bytes: usize) -> Vec<u8> {
+pub(super) fn noise(seed: usize, bytes: usize) -> Vec<u8> {
     let mut state = seed as u64 + 1;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
