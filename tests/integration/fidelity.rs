@@ -8,7 +8,7 @@ use ::testkit::{
     anyhow::{Context, Result, ensure},
     create_topic, pair, placements, produce_with, unique, wait_until,
 };
-use kmirror::flow::{Engine, Start};
+use kmirror::flow::{Engine, Flow, Start};
 
 use crate::{
     both_ends::{End, Held, arrive, each},
@@ -18,6 +18,13 @@ use crate::{
 /// On both clusters: nothing is refused for its size or its time.
 const WIDE: [(&str, &str); 2] =
     [("max.message.bytes", "8000000"), ("message.timestamp.after.max.ms", "9223372036854775807")];
+/// As often as it can be, but for what has to stay so that a consumer sees all.
+const COMPACTING: [(&str, &str); 4] = [
+    ("cleanup.policy", "compact"),
+    ("min.cleanable.dirty.ratio", "0.001"),
+    ("segment.bytes", "1048576"),
+    ("delete.retention.ms", "86400000"),
+];
 const MB: usize = 1 << 20;
 
 /// Bytes that compress badly, and neither to nothing.
@@ -95,12 +102,17 @@ async fn ends() -> Result<(End, End)> {
 
 /// Makes the remote topic, copies, and compares; gives what was copied.
 async fn is_copied(source: &End, target: &End, topic: &str, partitions: i32) -> Result<Held> {
+    copied(source, target, topic, partitions).await.map(|(held, _)| held)
+}
+
+/// As [`is_copied`]; gives the flow that copied, too.
+async fn copied(source: &End, target: &End, topic: &str, partitions: i32) -> Result<(Held, Flow)> {
     let to = format!("mirror.{topic}");
     create_topic(&target.bootstrap, &to, partitions, 1, &WIDE).await?;
     let expected = source.held(&[topic]).await?;
     let flow = flow(&source.bootstrap, &target.bootstrap, topic, &to, partitions, Start::Earliest);
-    arrive(&expected, &[(topic.to_owned(), to)], target, &[flow]).await?;
-    expected.into_iter().next().context("nothing was read")
+    arrive(&expected, &[(topic.to_owned(), to)], target, std::slice::from_ref(&flow)).await?;
+    Ok((expected.into_iter().next().context("nothing was read")?, flow))
 }
 
 #[tokio::test]
@@ -160,13 +172,7 @@ async fn transactions_some_of_which_are_aborted() -> Result<()> {
 async fn compacted_topics_with_gaps() -> Result<()> {
     let (source, target) = ends().await?;
     let topic = unique("fidelity-compacted");
-    let compacting = [
-        ("cleanup.policy", "compact"),
-        ("min.cleanable.dirty.ratio", "0.001"),
-        ("segment.bytes", "1048576"),
-        ("delete.retention.ms", "86400000"),
-    ];
-    create_topic(&source.bootstrap, &topic, 5, 1, &[&WIDE[..], &compacting].concat()).await?;
+    create_topic(&source.bootstrap, &topic, 5, 1, &[&WIDE[..], &COMPACTING].concat()).await?;
     // Every other record is outdated: all batches have gaps. Those without a key, which compaction wants, get one.
     let mut records = Vec::new();
     // Kafka's cleaner fails at times before 1970, which the broker had taken.
@@ -176,33 +182,45 @@ async fn compacted_topics_with_gaps() -> Result<()> {
         records.push(Record { key: Some([key, format!("key-{n}").into_bytes()].concat()), ..record });
         records.push(Record::new("outdated", format!("{n}")));
     }
-    // The empty key is one as well; and the last segment is left alone, so there is to be another.
+    // The empty key is one as well.
     records.push(Record::new("", "empty key"));
-    let rolls: Vec<_> = (0..12).map(|n| Record::new(format!("large-{n}"), vec![b'x'; 100_000])).collect();
     each(&Codec::ALL, async |codec, partition| {
         let how = large(Producing { codec, batch_records: Some(9), ..Producing::default() });
         produce_with(&source.bootstrap, &topic, partition, &records, &how).await?;
-        let single = Producing { batch_records: Some(1), ..Producing::default() };
-        produce_with(&source.bootstrap, &topic, partition, &rolls, &single).await.map(|_| ())
+        roll(&source, &topic, partition).await
     })
     .await?;
-    let written = records.len() as i64;
-    wait_until("the cleaner", 2 * DEADLINE, async || {
-        for (partition, placed) in placements(&source.bootstrap, &topic).await?.into_iter().enumerate() {
-            let cleaned = cleaned_up_to(&placed, &topic, partition).await?;
-            ensure!(cleaned >= written, "partition {partition} up to {cleaned} of {written}");
-        }
-        Ok(())
-    })
-    .await?;
+    cleaned(&source, &topic, records.len() as i64).await?;
     let held = is_copied(&source, &target, &topic, 5).await?;
-    let left = records.len() / 2 + 2 + rolls.len();
+    let left = records.len() / 2 + 2 + ROLLS;
     ensure!(
         held.iter().all(|held| held.len() == left),
         "{:?} of {left}",
         held.iter().map(Vec::len).collect::<Vec<_>>()
     );
     Ok(())
+}
+
+/// How many records [`roll`] writes.
+const ROLLS: usize = 12;
+
+/// Begins another segment: the cleaner leaves the last one alone.
+async fn roll(source: &End, topic: &str, partition: i32) -> Result<()> {
+    let large: Vec<_> = (0..ROLLS).map(|n| Record::new(format!("large-{n}"), vec![b'x'; 100_000])).collect();
+    let single = Producing { batch_records: Some(1), ..Producing::default() };
+    produce_with(&source.bootstrap, topic, partition, &large, &single).await.map(|_| ())
+}
+
+/// Waits until all partitions are clean up to an offset.
+async fn cleaned(source: &End, topic: &str, wanted: i64) -> Result<()> {
+    wait_until("the cleaner", 2 * DEADLINE, async || {
+        for (partition, placed) in placements(&source.bootstrap, topic).await?.into_iter().enumerate() {
+            let cleaned = cleaned_up_to(&placed, topic, partition).await?;
+            ensure!(cleaned >= wanted, "partition {partition} up to {cleaned} of {wanted}");
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// The offset up to which a partition's log is clean, by its leader's word.
@@ -213,6 +231,66 @@ async fn cleaned_up_to(placed: &Placement, topic: &str, partition: usize) -> Res
     let text = fs::read_to_string(dir.with_file_name("cleaner-offset-checkpoint"))?;
     let prefix = format!("{topic} {partition} ");
     Ok(text.lines().find_map(|line| line.strip_prefix(&prefix)).context("never cleaned")?.parse()?)
+}
+
+/// What a compacted topic comes down to.
+fn last_values<'r>(
+    records: impl IntoIterator<Item = (&'r Option<Vec<u8>>, &'r Option<Vec<u8>>)>,
+) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+    records.into_iter().map(|(key, value)| (key.clone().unwrap_or_default(), value.clone())).collect()
+}
+
+#[tokio::test]
+async fn compacted_topics_with_transactions() -> Result<()> {
+    // Before the cleaner comes, and in the segment that it leaves alone.
+    const CLEANED: [bool; 6] = [true, false, true, false, false, true];
+    const LEFT: [bool; 3] = [false, true, false];
+    const RECORDS: i64 = 40;
+    let (source, target) = ends().await?;
+    let topic = unique("fidelity-both");
+    create_topic(&source.bootstrap, &topic, 5, 1, &[&WIDE[..], &COMPACTING].concat()).await?;
+    // All transactions write the same keys, and each some that no other does.
+    let records_of = |transaction: usize| -> Vec<Record> {
+        let record = |n: i64| {
+            let key = if n % 4 == 0 { format!("{transaction}-{n}") } else { format!("key-{}", n % 13) };
+            let value = (n % 9 != 5).then(|| format!("{transaction} {n} {}", "x".repeat(200)).into_bytes());
+            let record = Record { key: Some(key.into_bytes()), value, ..Record::default() };
+            record.at(1_700_000_000_000 + n).header("n", Some(&[0xff])).header("n", None)
+        };
+        (0..RECORDS).map(record).collect()
+    };
+    each(&Codec::ALL, async |codec, partition| {
+        // Of one producer: only markers tell where a transaction of it ends.
+        let id = unique("tx");
+        for (number, commit) in CLEANED.into_iter().chain(LEFT).enumerate() {
+            if number == CLEANED.len() {
+                roll(&source, &topic, partition).await?;
+            }
+            let transaction = Some((id.clone(), commit));
+            let how = Producing { codec, batch_records: Some(7), transaction, ..Producing::default() };
+            produce_with(&source.bootstrap, &topic, partition, &records_of(number), &how).await?;
+        }
+        Ok(())
+    })
+    .await?;
+    cleaned(&source, &topic, CLEANED.len() as i64 * (RECORDS + 1)).await?;
+    let (held, flow) = copied(&source, &target, &topic, 5).await?;
+
+    let committed: Vec<usize> =
+        CLEANED.into_iter().chain(LEFT).enumerate().filter(|(_, commit)| *commit).map(|(number, _)| number).collect();
+    let written: Vec<Record> = committed.iter().flat_map(|number| records_of(*number)).collect();
+    let wanted = last_values(written.iter().map(|record| (&record.key, &record.value)));
+    for held in &held {
+        let held: Vec<_> = held.iter().filter(|record| record.value.as_ref().is_none_or(|v| v.len() < 1_000)).collect();
+        assert_eq!(last_values(held.iter().map(|record| (&record.key, &record.value))), wanted);
+        ensure!(held.len() < written.len(), "nothing was compacted away");
+    }
+    let batches = flow.batches();
+    let of = |reason: &str| batches.get(reason).copied().unwrap_or_default();
+    // Two were aborted in the last segment, of six batches at least.
+    assert!(of("drop: aborted") >= 5 * 2 * 6 && of("drop: control") > 0, "{batches:?}");
+    assert!(of("reencode: compaction gap") + of("reencode: delete horizon") > 5, "{batches:?}");
+    Ok(())
 }
 
 #[tokio::test]
