@@ -5,7 +5,11 @@ mod differential;
 use std::time::Duration;
 
 use ::testkit::{
-    Codec, Producing, Record, anyhow::Result, create_topic, delete_records, produce, produce_with, unique, wait_until,
+    Codec, Producing, Record,
+    anyhow::Result,
+    create_topic, delete_records, produce, produce_with,
+    proxy::{Direction, Rule, api_key},
+    unique, wait_until,
 };
 use kmirror::{
     config::IsolationLevel::{ReadCommitted, ReadUncommitted},
@@ -132,6 +136,39 @@ async fn what_is_not_there_is_named() -> Result<()> {
     }
     let error = Reader::start(&settings, ReadPartition { partition: 7, ..partition(&topic, 0, None) })?.next().await;
     assert!(matches!(error, Err(ReaderError::Missing { partition: 7, .. })), "{error:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn damage_is_told_behind_what_is_sound() -> Result<()> {
+    let source = &::testkit::pair().await?.source;
+    let topic = unique("reader-damaged");
+    create_topic(&source.bootstrap, &topic, 1, 1, &[]).await?;
+    produce(&source.bootstrap, &topic, 0, &numbered(0..50), Codec::Lz4).await?;
+    produce(&source.bootstrap, &topic, 0, &[Record::value(vec![7; 500])], Codec::None).await?;
+    let proxy = source.proxy().await?;
+    let value = |bytes: &[u8]| bytes.windows(500).position(|window| window == [7; 500]);
+    let flip = move |frame: &mut Vec<u8>| {
+        if let Some(at) = value(frame) {
+            frame[at + 250] ^= 1;
+        }
+    };
+    let damages = Rule::mutate(api_key::FETCH, Direction::Response, flip);
+    let damaged = proxy.add(damages.when(move |frame| value(frame.bytes).is_some()));
+    let settings = reader_settings(&proxy.bootstrap(), ReadUncommitted);
+    let mut reader = Reader::start(&settings, partition(&topic, 0, Some(51)))?;
+    for n in 0..50 {
+        assert_eq!(reader.next().await?.map(|record| record.offset), Some(n));
+    }
+    let error = reader.next().await.unwrap_err();
+    let expected =
+        matches!(&error, ReaderError::Corrupt { topic: named, partition: 0, offset: 50, .. } if *named == topic);
+    assert!(expected, "{error}");
+    assert_eq!(reader.next().await, Ok(None));
+    // What comes as it is stored is read.
+    damaged.release();
+    let found = rest(&mut Reader::start(&settings, partition(&topic, 50, Some(51)))?).await?;
+    assert_eq!(found.iter().map(|record| record.value.clone()).collect::<Vec<_>>(), [Some(vec![7; 500])]);
     Ok(())
 }
 
