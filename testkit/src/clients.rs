@@ -24,7 +24,7 @@ pub use bulk::{Bulk, Produced, bulk_produce, bulk_produce_over};
 pub use ends::EndOffsets;
 pub use groups::{commit_group_offset, committed_group_offset};
 pub use load::Load;
-pub use produce::{Codec, Producing, Record, produce, produce_with};
+pub use produce::{Codec, OpenTransaction, Producing, Record, produce, produce_with};
 pub use read::{Isolation, RecordView, TimestampKind, Watermarks, end_offsets, read_all, read_all_with, watermarks};
 pub use steady::{Steady, arrivals, steady_produce};
 

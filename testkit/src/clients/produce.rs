@@ -10,6 +10,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext};
 
 use super::{DEADLINE, blocking, config};
+use crate::environment::unique;
 
 /// A record to produce.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -154,35 +155,91 @@ pub async fn produce_with(
     records: &[Record],
     how: &Producing,
 ) -> Result<Vec<i64>> {
-    let (client, topic, records, how) = (how.client(bootstrap), topic.to_owned(), records.to_vec(), how.clone());
+    let (bootstrap, topic, records, how) = (bootstrap.to_owned(), topic.to_owned(), records.to_vec(), how.clone());
     blocking(move || {
-        let outcome = Outcomes { offsets: Mutex::new(vec![None; records.len()]) };
-        let producer: BaseProducer<Outcomes> = client.create_with_context(outcome)?;
-        if how.transaction.is_some() {
-            producer.init_transactions(DEADLINE)?;
-            producer.begin_transaction()?;
-        }
-        for (index, record) in records.iter().enumerate() {
-            send(&producer, &topic, partition, record, index)?;
-            producer.poll(Duration::ZERO);
-        }
-        producer.flush(how.timeout + Duration::from_secs(5)).with_context(|| format!("flushing to {topic}"))?;
+        let producer = sent(&bootstrap, &topic, partition, &records, &how)?;
         match &how.transaction {
             Some((_, true)) => producer.commit_transaction(DEADLINE)?,
             Some((_, false)) => producer.abort_transaction(DEADLINE)?,
             None => {}
         }
-        let outcomes = std::mem::take(&mut *producer.context().lock());
-        outcomes
-            .into_iter()
-            .enumerate()
-            .map(|(i, outcome)| {
-                let outcome = outcome.with_context(|| format!("no answer for record {i} to {topic}-{partition}"))?;
-                outcome.with_context(|| format!("record {i} to {topic}-{partition}"))
-            })
-            .collect()
+        offsets(&producer, &topic, partition)
     })
     .await
+}
+
+/// A transaction with records that are written, and whose end is left to the test. Dropped before, it stays open until its
+/// coordinator aborts it.
+pub struct OpenTransaction {
+    producer: BaseProducer<Outcomes>,
+}
+
+impl OpenTransaction {
+    /// Begins a transaction and waits for the acknowledgements of its records. Its coordinator aborts it after `timeout`.
+    pub async fn begin(
+        bootstrap: &str,
+        topic: &str,
+        partition: i32,
+        records: &[Record],
+        timeout: Duration,
+    ) -> Result<Self> {
+        let how = Producing {
+            transaction: Some((unique("open"), true)),
+            properties: vec![("transaction.timeout.ms".to_owned(), timeout.as_millis().to_string())],
+            ..Producing::default()
+        };
+        let (bootstrap, topic, records) = (bootstrap.to_owned(), topic.to_owned(), records.to_vec());
+        blocking(move || {
+            let producer = sent(&bootstrap, &topic, partition, &records, &how)?;
+            offsets(&producer, &topic, partition)?;
+            Ok(Self { producer })
+        })
+        .await
+    }
+
+    /// Commits (true) or aborts it.
+    pub async fn end(self, commit: bool) -> Result<()> {
+        blocking(move || {
+            let ended = match commit {
+                true => self.producer.commit_transaction(DEADLINE),
+                false => self.producer.abort_transaction(DEADLINE),
+            };
+            Ok(ended?)
+        })
+        .await
+    }
+}
+
+/// A producer that has sent all records and has the answers; its transaction, if there is to be one, is open.
+fn sent(
+    bootstrap: &str,
+    topic: &str,
+    partition: i32,
+    records: &[Record],
+    how: &Producing,
+) -> Result<BaseProducer<Outcomes>> {
+    let outcomes = Outcomes { offsets: Mutex::new(vec![None; records.len()]) };
+    let producer: BaseProducer<Outcomes> = how.client(bootstrap).create_with_context(outcomes)?;
+    if how.transaction.is_some() {
+        producer.init_transactions(DEADLINE)?;
+        producer.begin_transaction()?;
+    }
+    for (index, record) in records.iter().enumerate() {
+        send(&producer, topic, partition, record, index)?;
+        producer.poll(Duration::ZERO);
+    }
+    producer.flush(how.timeout + Duration::from_secs(5)).with_context(|| format!("flushing to {topic}"))?;
+    Ok(producer)
+}
+
+/// The offsets of all that was sent; an error if something was not written.
+fn offsets(producer: &BaseProducer<Outcomes>, topic: &str, partition: i32) -> Result<Vec<i64>> {
+    let outcomes = std::mem::take(&mut *producer.context().lock());
+    let offset = |(i, outcome): (usize, Option<Outcome>)| {
+        let outcome = outcome.with_context(|| format!("no answer for record {i} to {topic}-{partition}"))?;
+        outcome.with_context(|| format!("record {i} to {topic}-{partition}"))
+    };
+    outcomes.into_iter().enumerate().map(offset).collect()
 }
 
 fn send(producer: &BaseProducer<Outcomes>, topic: &str, partition: i32, record: &Record, index: usize) -> Result<()> {

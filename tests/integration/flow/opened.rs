@@ -198,3 +198,40 @@ async fn batches_get_the_compression_that_is_configured() -> Result<()> {
     }
     Ok(())
 }
+
+mod full {
+    use ::testkit::OpenTransaction;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// That takes a minute, by the default of `transaction.timeout.ms`.
+    #[tokio::test]
+    async fn a_transaction_that_stays_open_is_told_until_it_ends() -> Result<()> {
+        let pair = pair().await?;
+        let (from, to) = (unique("open"), unique("mirror.open"));
+        create_topic(&pair.source, &from, 2, 1, &[]).await?;
+        create_topic(&pair.target, &to, 2, 1, &[]).await?;
+        produce(&pair.source, &from, 0, &awkward_records(5), Codec::None).await?;
+        let open = OpenTransaction::begin(&pair.source, &from, 0, &awkward_records(3), 10 * DEADLINE).await?;
+        for partition in [0, 1] {
+            produce(&pair.source, &from, partition, &awkward_records(4), Codec::Lz4).await?;
+        }
+        let flow = flow(&pair.source, &pair.target, &from, &to, 2, Start::Earliest);
+        reached(&flow, &from, &[4, 3]).await?;
+        let mut status = flow.status();
+        let told = timeout(2 * DEADLINE, status.wait_for(|status| !status.held_back.is_empty())).await??.clone();
+        assert_eq!(told.held_back, BTreeMap::from([(TopicPartition::new(&from, 0), 5)]));
+        assert!(told.stopped.is_empty(), "{told:?}");
+        // What is not held back goes on, and what is, does not.
+        produce(&pair.source, &from, 1, &awkward_records(1), Codec::None).await?;
+        reached(&flow, &from, &[4, 4]).await?;
+
+        open.end(true).await?;
+        timeout(DEADLINE, status.wait_for(|status| status.held_back.is_empty())).await??;
+        arrives(&pair.source, &from, ReadCommitted, &pair.target, &to, &flow).await?;
+        let records: Vec<_> = read_topic(&pair.target, &to, ReadUncommitted).await?.iter().map(Vec::len).collect();
+        assert_eq!(records, [12, 5]);
+        Ok(())
+    }
+}
