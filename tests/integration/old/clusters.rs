@@ -1,5 +1,6 @@
 //! Kafka 2.8 as source and as target, and Kafka 3.9 as source.
 
+mod golden;
 mod target;
 mod worker;
 

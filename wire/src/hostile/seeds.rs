@@ -44,6 +44,20 @@ const GOLDEN: [(&str, &[u8]); 8] = [
     ("compacted", include_bytes!("../../tests/golden/compacted.log")),
 ];
 
+/// Formats 0 and 1.
+const OLD: [(&str, &[u8]); 10] = [
+    ("format-0-none", include_bytes!("../../tests/golden/format-0-none.log")),
+    ("format-0-gzip", include_bytes!("../../tests/golden/format-0-gzip.log")),
+    ("format-0-snappy", include_bytes!("../../tests/golden/format-0-snappy.log")),
+    ("format-0-lz4", include_bytes!("../../tests/golden/format-0-lz4.log")),
+    ("format-1-none", include_bytes!("../../tests/golden/format-1-none.log")),
+    ("format-1-gzip", include_bytes!("../../tests/golden/format-1-gzip.log")),
+    ("format-1-snappy", include_bytes!("../../tests/golden/format-1-snappy.log")),
+    ("format-1-lz4", include_bytes!("../../tests/golden/format-1-lz4.log")),
+    ("format-1-append-time", include_bytes!("../../tests/golden/format-1-append-time.log")),
+    ("format-1-compacted", include_bytes!("../../tests/golden/format-1-compacted.log")),
+];
+
 /// Messages of the formats 0 and 1, which their own sums don't matter to: the target makes them right.
 fn messages(magic: u8) -> Vec<u8> {
     let message = |offset: i64, key: &[u8], value: &[u8]| {
@@ -67,7 +81,7 @@ fn batches(file: &[u8]) -> Vec<Batch> {
 /// All files of a target, by name.
 pub(super) fn all(target: &str) -> Vec<(String, Vec<u8>)> {
     match target {
-        "batches" => GOLDEN.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect(),
+        "batches" => GOLDEN.iter().chain(&OLD).map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect(),
         "records" => records(),
         "codecs" => codecs(),
         "responses" => responses(),
@@ -99,6 +113,19 @@ fn records() -> Vec<(String, Vec<u8>)> {
         for (name, magic, flags) in [("old-0", 0, 2 | 8 | 1), ("old-1", 1, 2 | 4 | 8 | 1)] {
             let file = [&[flags, codec, 0][..], &messages(magic)].concat();
             files.push((format!("{name}-{}", CODECS[usize::from(codec)].name()), file));
+        }
+    }
+    for (name, bytes) in OLD {
+        let messages = Batches::new(Bytes::from_static(bytes), 1 << 20).map(Result::unwrap).enumerate();
+        for (n, stored) in messages {
+            let Stored::Legacy(message) = stored else { panic!("{name} is of today's format") };
+            let (magic, attributes) = (message.magic.cast_unsigned(), message.bytes[17]);
+            if attributes & 7 == 0 {
+                continue;
+            }
+            // A compressed message has no key, and its value goes to its end.
+            let value = &message.bytes[if magic == 0 { 26 } else { 34 }..];
+            files.push((format!("{name}-{n}"), [&[2 | magic << 2, 0, attributes], value].concat()));
         }
     }
     files

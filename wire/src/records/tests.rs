@@ -1,3 +1,5 @@
+mod golden;
+
 use std::io::{Read as _, Write as _};
 
 use bytes::Bytes;
