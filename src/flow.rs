@@ -8,6 +8,7 @@ mod limits;
 mod partition;
 mod plan;
 mod recode;
+mod tail;
 mod task;
 
 use std::{

@@ -36,6 +36,21 @@ pub enum Stopped {
         /// What that means, in words.
         verdict: String,
     },
+    /// The target's log has lost records that it had acknowledged.
+    #[error(
+        "{partition} of cluster {cluster} ends at offset {end}, and had acknowledged records up to {acknowledged}: they were lost (unclean leader \
+         election, or a restored broker)"
+    )]
+    Regressed {
+        /// The target's alias.
+        cluster: String,
+        /// Target partition.
+        partition: TopicPartition,
+        /// One past the last record it had acknowledged.
+        acknowledged: i64,
+        /// One past the last record it has.
+        end: i64,
+    },
     /// The topic was deleted and made again: its offsets mean other records now.
     #[error("{partition} of cluster {cluster}: the topic was deleted and made again (id {was:032x}, now {is:032x})")]
     Recreated {

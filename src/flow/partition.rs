@@ -15,14 +15,26 @@ use wire::{ProduceBatch, Produced, ProducerId, Recovery, ResponseError, TopicPar
 
 pub(crate) use self::attempts::Verdict;
 use self::{
-    answer::Answer, attempts::Attempts, outbound::Outbound, refused::Refusals, routes::Routes,
+    answer::Answer,
+    attempts::Attempts,
+    outbound::{Look, Outbound, Ready},
+    refused::Refusals,
+    routes::Routes,
     transaction::OpenTransaction,
 };
-use super::{PoisonCount, PoisonPolicy, WriteSettings, error::Stopped, plan::PlanCounts, recode::Poison};
+use super::{
+    PoisonCount, PoisonPolicy, WriteSettings,
+    error::Stopped,
+    plan::PlanCounts,
+    recode::Poison,
+    tail::{Blind, LookFor, Tail},
+};
 use crate::transforms::RecordTransforms;
 
 /// Acknowledgements in a row after which a partition that was slow shares its requests with the others again.
 const QUICK_AGAIN: u32 = 3;
+/// How often a refused sequence is answered by looking at the target's log before the partition stops.
+const MOST_STRIKES: u32 = 3;
 
 #[derive(Debug)]
 pub(crate) struct Partition {
@@ -34,6 +46,11 @@ pub(crate) struct Partition {
     producer: Option<ProducerId>,
     /// Sequence of the next batch to be queued.
     sequence: i32,
+    /// Where the target's log ends as far as it is known to be ours: behind the record acknowledged last, or where it ended when the copy began.
+    /// None where it may not be read, and where records choose their topic and none is there yet.
+    target_end: Option<i64>,
+    /// Refused sequences in a row after which nothing was found.
+    strikes: u32,
     /// Only where each record chooses its topic. Then `target` and `target_id` are those of the batches sent last.
     routes: Option<Box<Routes>>,
     /// Next source offset to fetch.
@@ -81,6 +98,8 @@ impl Partition {
             target_id: 0,
             producer: None,
             sequence: 0,
+            target_end: None,
+            strikes: 0,
             routes: routes.map(|_| Box::default()),
             position: 0,
             told: 0,
@@ -103,8 +122,9 @@ impl Partition {
     }
 
     /// Begins at a source offset, under a producer id of its own, with sequence 0.
-    pub(crate) fn prepared(&mut self, position: i64, producer: ProducerId) {
+    pub(crate) fn prepared(&mut self, position: i64, producer: ProducerId, target_end: Option<i64>) {
         self.position = position;
+        self.target_end = target_end;
         self.told = position;
         self.producer = Some(producer);
         self.fetches.succeeded();
@@ -208,17 +228,23 @@ impl Partition {
         self.slow > 0
     }
 
-    /// The target has the batch that begins at source offset `base`. Returns the last source offset up to which all is acknowledged, if
-    /// that moved (invariant B).
-    pub(crate) fn acknowledged(&mut self, base: i64, now: Instant) -> Option<i64> {
-        let last = self.outbound.acknowledged(base, now)?;
+    /// The target has the batch that begins at source offset `base`, from its own `offset` on. Returns the last source offset up to which all
+    /// is acknowledged, if that moved (invariant B).
+    pub(crate) fn acknowledged(&mut self, base: i64, offset: i64, now: Instant) -> Option<i64> {
+        let ends = &mut self.target_end;
+        let last = self.outbound.acknowledged(base, offset, now, |batch, offset| written(ends, batch, offset))?;
+        self.settled(last);
+        Some(last)
+    }
+
+    fn settled(&mut self, last: i64) {
         self.told(last + 1);
+        self.strikes = 0;
         self.produces.succeeded();
         self.produces.corrupt = 0;
         if self.outbound.is_at_rest() {
             self.slow = self.slow.saturating_sub(1);
         }
-        Some(last)
     }
 
     /// The last source offset up to which nothing is left to copy or to be acknowledged, if that moved without an acknowledgement: behind
@@ -263,10 +289,16 @@ impl Partition {
         }
     }
 
-    /// Nobody knows whether that batch was appended: it is sent again with the same bytes, and a broker that has it says so.
+    /// Nobody knows whether that batch was appended: the target's log is looked at before it is sent again, with the same bytes.
     pub(crate) fn unanswered(&mut self, base: i64, now: Instant) {
+        self.failed(base, true, now);
+    }
+
+    fn failed(&mut self, base: i64, perhaps_written: bool, now: Instant) {
+        // Where the log can't be looked at, a broker that has the batch says so if it remembers the producer.
+        let perhaps_written = perhaps_written && self.target_end.is_some();
         // One cut connection fails several batches, and is one failure.
-        if self.outbound.failed(base) && self.produces.waits_until(now).is_none() {
+        if self.outbound.failed(base, perhaps_written) && self.produces.waits_until(now).is_none() {
             self.produces.failed(now);
         }
     }
@@ -293,14 +325,24 @@ impl Partition {
     pub(crate) fn produce_refused(&mut self, cluster: &str, base: i64, part: &Produced, now: Instant) -> Verdict {
         let code = part.error;
         let one_of_many = self.outbound.is_one_of_many(base);
-        self.unanswered(base, now);
+        self.failed(base, !is_refused_before_append(code), now);
         if let Some(verdict) = self.content_refused(cluster, base, part) {
             return verdict;
         }
         match ResponseError::try_from_code(code) {
             // Those behind the first one only miss it, and so may one that was behind another when it was sent.
-            Some(ResponseError::OutOfOrderSequenceNumber) if self.outbound.is_first(base) => return Verdict::LookUp,
-            Some(ResponseError::OutOfOrderSequenceNumber) if one_of_many => return Verdict::Wait,
+            Some(ResponseError::OutOfOrderSequenceNumber) if one_of_many && !self.outbound.is_first(base) => {
+                return Verdict::Wait;
+            }
+            // Perhaps it is there already. The log tells, if it can be looked at.
+            Some(
+                ResponseError::OutOfOrderSequenceNumber
+                | ResponseError::UnknownProducerId
+                | ResponseError::DuplicateSequenceNumber,
+            ) if self.target_end.is_some() && self.strikes < MOST_STRIKES => {
+                self.strikes += 1;
+                return Verdict::Wait;
+            }
             Some(
                 ResponseError::RequestTimedOut
                 | ResponseError::NotEnoughReplicas
@@ -321,33 +363,66 @@ impl Partition {
         }
     }
 
-    /// What the target's leader remembers of our producer id, looked up after it refused a sequence: its last one, if any. Returns as
-    /// [`Partition::acknowledged`] what that settles.
-    pub(crate) fn looked_up(
-        &mut self,
-        cluster: &str,
-        last_sequence: Option<i32>,
-        now: Instant,
-    ) -> (Verdict, Option<i64>) {
-        if last_sequence.is_some_and(|last| self.outbound.written_until(last)) {
-            let settled = self.outbound.settle(now);
-            self.told(settled.map_or(self.told, |last| last + 1));
-            return (Verdict::Wait, settled);
-        }
-        // It came before the one that it follows, and is sent again now that this is there.
-        if last_sequence.is_some_and(|last| self.outbound.follows(last)) {
-            return (Verdict::Wait, None);
-        }
-        let told = last_sequence.map_or_else(|| "no sequence".to_owned(), |last| format!("sequence {last}"));
-        let cause = format!("OUT_OF_ORDER_SEQUENCE_NUMBER, and the leader remembers {told} of the producer");
-        let reason = self.refusal(cluster, true, "Produce", self.next_to_write(), cause);
-        self.abandon();
-        self.stop(reason);
-        (Verdict::Stop, None)
+    /// The target's log may be read, and where it ended is known.
+    pub(crate) fn can_look(&self) -> bool {
+        self.target_end.is_some()
     }
 
-    pub(crate) fn producer(&self) -> Option<ProducerId> {
-        self.producer
+    /// What has to be looked for in the target's log before anything goes there, if it may be done now.
+    pub(crate) fn must_look(&self, now: Instant) -> Option<LookFor> {
+        let first =
+            self.outbound.first().filter(|_| self.stopped.is_none() && self.produces.waits_until(now).is_none())?;
+        let (from, producer) = (self.target_end?, self.producer?);
+        self.outbound.must_look().then_some(LookFor { from, producer, sequence: first.sequence })
+    }
+
+    /// What was found there. Returns as [`Partition::acknowledged`] what that settles.
+    pub(crate) fn looked(
+        &mut self,
+        cluster: &str,
+        outcome: Result<Tail, Blind>,
+        now: Instant,
+    ) -> (Verdict, Option<i64>) {
+        let tail = match outcome {
+            Ok(tail) => tail,
+            Err(Blind::Regressed { from, end }) => {
+                self.abandon();
+                let cluster = cluster.to_owned();
+                self.stop(Stopped::Regressed { cluster, partition: self.target.clone(), acknowledged: from, end });
+                return (Verdict::Stop, None);
+            }
+            Err(Blind::Failed(cause)) if cause.recovery() == Recovery::Fatal => {
+                tracing::warn!(cluster, partition = %self.target, %cause, "the target's log may not be read: what is sent again is recognised                     by brokers that remember the producer only");
+                self.target_end = None;
+                self.outbound.see_nothing();
+                return (Verdict::Wait, None);
+            }
+            Err(Blind::Failed(_) | Blind::Unseen { .. }) => {
+                self.produces.failed(now);
+                return (Verdict::Refresh, None);
+            }
+        };
+        if tail.doubled > 0 {
+            let records = tail.doubled;
+            tracing::error!(cluster, partition = %self.target, records, "records of ours are there twice");
+        }
+        let ends = &mut self.target_end;
+        let (look, settled) = self.outbound.looked(&tail.ours, now, |batch, offset| written(ends, batch, offset));
+        match look {
+            Look::Seen => {
+                if let Some(last) = settled {
+                    self.settled(last);
+                }
+                (Verdict::Wait, settled)
+            }
+            Look::Another(sequence) => {
+                let cause = format!("another writer has used its producer id, from sequence {sequence} on");
+                let reason = self.refusal(cluster, true, "Produce", self.next_to_write(), cause);
+                self.abandon();
+                self.stop(reason);
+                (Verdict::Stop, None)
+            }
+        }
     }
 
     /// The metadata of the topic, at either end, tell an error instead of leaders.
@@ -413,6 +488,34 @@ impl Partition {
         self.void_answer();
         true
     }
+}
+
+/// Takes over where a batch of ours stands in the target.
+fn written(target_end: &mut Option<i64>, batch: &Ready, offset: i64) {
+    if offset >= 0 {
+        *target_end = Some(offset + i64::from(batch.records));
+    }
+}
+
+/// Whether a broker answers with this before it looks at its log. Others may come when it had appended the batch already: a leader that has
+/// lost its office while its followers copied says so too.
+fn is_refused_before_append(code: i16) -> bool {
+    use ResponseError as E;
+    matches!(
+        ResponseError::try_from_code(code),
+        Some(
+            E::NotEnoughReplicas
+                | E::MessageTooLarge
+                | E::RecordListTooLarge
+                | E::InvalidRecord
+                | E::InvalidTimestamp
+                | E::CorruptMessage
+                | E::TopicAuthorizationFailed
+                | E::ClusterAuthorizationFailed
+                | E::UnsupportedCompressionType
+                | E::PolicyViolation
+        )
+    )
 }
 
 #[cfg(test)]

@@ -48,6 +48,7 @@ use super::{
     FetchSettings, FlowSpec, Limits, PoisonPolicy, RateCap, WriteSettings,
     partition::Partition,
     recode::{RecodeError, Rewritten},
+    tail::{Blind, Tail},
 };
 
 /// Kafka's `metadata.max.age.ms`.
@@ -62,6 +63,8 @@ const SWEEP: Duration = Duration::from_secs(1);
 const LAST_SWEEPS: u32 = 3;
 /// How soon to look again for memory that other flows hold, should nobody say that it is free.
 const SHORT_OF_MEMORY: Duration = Duration::from_millis(100);
+/// Partitions whose logs at the target are looked into at the same time.
+const LOOKING_AT_ONCE: usize = 16;
 /// A broker is sure to remember the producer of a record not older than this: a good deal less than the default of
 /// `producer.id.expiration.ms`, a day.
 const REMEMBERED_MS: i64 = 3_600_000;
@@ -79,7 +82,7 @@ enum Done {
     Fetched(Box<Fetched>),
     Produced(Sent),
     Bounds(usize, wire::Result<(i64, i64)>),
-    LookedUp(usize, wire::Result<Option<i32>>),
+    Looked(usize, Result<Tail, Blind>),
     Limit(usize, Option<usize>),
     Recoded(usize, i64, Result<Rewritten, RecodeError>),
     Found(Arc<str>, Result<Found, Refusal>),
@@ -117,6 +120,8 @@ pub(crate) struct Task {
     asking: HashSet<usize>,
     /// Lets as many batches be opened at a time as there are processors.
     opening: Arc<Semaphore>,
+    /// Lets so many logs be looked into at a time.
+    looking: Arc<Semaphore>,
     /// Partitions that hold bytes.
     holding: Vec<bool>,
     holding_count: usize,
@@ -166,6 +171,7 @@ impl Task {
             prepare_not_before: now,
             asking: HashSet::new(),
             opening: Arc::new(Semaphore::new(available_parallelism().map_or(1, NonZero::get))),
+            looking: Arc::new(Semaphore::new(LOOKING_AT_ONCE)),
             holding: Vec::new(),
             holding_count: 0,
             timers: BTreeSet::new(),
@@ -287,8 +293,10 @@ impl Task {
             seats[*index].stay == Stay::Copied && !partition.is_prepared() && partition.stopped().is_none()
         });
         let wanted = |index: &usize| {
-            let Partition { source, target, .. } = &partitions[*index];
-            Wanted { index: *index, source: source.clone(), target: target.clone(), start: seats[*index].start }
+            let partition = &partitions[*index];
+            let Partition { source, target, .. } = partition;
+            let (start, is_routed) = (seats[*index].start, partition.is_routed());
+            Wanted { index: *index, source: source.clone(), target: target.clone(), start, is_routed }
         };
         let missing: Vec<Wanted> = self.unprepared.iter().map(wanted).collect();
         if missing.is_empty() {
@@ -317,6 +325,9 @@ impl Task {
         }
         if self.routed && !self.asking.contains(&index) {
             self.turn(index, now);
+        }
+        if let Some(what) = self.partitions[index].must_look(now) {
+            self.look(index, what);
         }
         if self.asking.contains(&index) {
             return;

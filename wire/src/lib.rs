@@ -12,6 +12,7 @@ mod data;
 mod decode;
 mod error;
 mod fetch;
+mod fetch_from;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 mod memory;

@@ -18,8 +18,6 @@ pub(crate) enum Verdict {
     Wait,
     /// Ask for metadata first.
     Refresh,
-    /// Ask the target's leader what it remembers of the producer.
-    LookUp,
     /// Ask the target for its largest batch.
     AskLimit,
     /// Have something written anew.

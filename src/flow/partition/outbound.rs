@@ -13,7 +13,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use wire::{HEADER_LEN, sequence_after};
+use wire::HEADER_LEN;
+
+use crate::flow::tail::Written;
 
 /// Batches of one producer id that a broker can recognise when they come again.
 const WINDOW: usize = 5;
@@ -62,10 +64,6 @@ impl Ready {
     fn is_part(&self) -> bool {
         self.next <= self.base
     }
-
-    fn last_sequence(&self) -> i32 {
-        sequence_after(self.sequence, self.records - 1)
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,17 +71,36 @@ enum State {
     /// Its request is out.
     Out,
     /// Its request came back without an acknowledgement: it has to be sent again.
-    Again,
-    /// The leader has it; an acknowledgement of one behind it will say that the in-sync replicas have it too.
-    Written,
+    Again {
+        /// The target may have it all the same: its log has to be looked at before.
+        perhaps_written: bool,
+    },
     /// Acknowledged, while one before it is not.
-    Done,
+    Done {
+        /// Of its first record, in the target.
+        offset: i64,
+    },
 }
 
 #[derive(Debug)]
 struct Sent {
     batch: Ready,
     state: State,
+}
+
+impl Sent {
+    fn is_again(&self) -> bool {
+        matches!(self.state, State::Again { .. })
+    }
+}
+
+/// What the target's log says of batches that were sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// All that it has of them is known now.
+    Seen,
+    /// It has batches under our producer id that were not sent by us, the first of them with this sequence.
+    Another(i32),
 }
 
 #[derive(Debug, Default)]
@@ -149,13 +166,18 @@ impl Outbound {
     /// since the epoch.
     pub(super) fn can_send(&self, fresh_after: i64) -> bool {
         if self.resolving {
-            return self.is_at_rest() && self.sent.iter().any(|sent| sent.state == State::Again);
+            return self.is_at_rest() && !self.must_look() && self.sent.iter().any(Sent::is_again);
         }
         self.waiting.front().is_some_and(|next| next.topic == self.topic)
             && (self.sent.is_empty()
                 || (self.sent.len() < WINDOW
                     && self.known_by.is_some_and(|time| time > fresh_after)
                     && self.sent.iter().all(|sent| sent.batch.max_timestamp > fresh_after)))
+    }
+
+    /// The target may have something that came back without an acknowledgement, and nothing is on its way there any more.
+    pub(super) fn must_look(&self) -> bool {
+        self.is_at_rest() && self.sent.iter().any(|sent| sent.state == State::Again { perhaps_written: true })
     }
 
     /// The topic of the next batch, if it is another than before and nothing is unresolved any more.
@@ -185,7 +207,7 @@ impl Outbound {
             return None;
         }
         if self.resolving {
-            let again = self.sent.iter_mut().find(|sent| sent.state == State::Again)?;
+            let again = self.sent.iter_mut().find(|sent| sent.is_again())?;
             again.state = State::Out;
             return Some(&again.batch);
         }
@@ -197,25 +219,31 @@ impl Outbound {
         self.sent.back().map(|sent| &sent.batch)
     }
 
-    /// The target acknowledged the batch that begins at source offset `base`. Returns the last source offset up to which all is
-    /// acknowledged, if that moved.
-    pub(super) fn acknowledged(&mut self, base: i64, now: Instant) -> Option<i64> {
+    /// The target acknowledged the batch that begins at source offset `base`, and has it from `offset` on. Returns the last source offset up to
+    /// which all is acknowledged, if that moved; `written` is told of each batch up to there, with its offset in the target.
+    pub(super) fn acknowledged(
+        &mut self,
+        base: i64,
+        offset: i64,
+        now: Instant,
+        written: impl FnMut(&Ready, i64),
+    ) -> Option<i64> {
         let at = self.sent.iter().position(|sent| sent.batch.base == base)?;
-        self.sent[at].state = State::Done;
+        self.sent[at].state = State::Done { offset };
         self.known_by = Some(self.sent[at].batch.max_timestamp);
-        self.settle(now)
+        self.settle(now, written)
     }
 
-    /// Lets go of what is acknowledged, from the first on. Returns the last source offset of it.
-    pub(super) fn settle(&mut self, now: Instant) -> Option<i64> {
-        // Those written before an acknowledged one are acknowledged with it: a log is replicated in order.
-        let done = self.sent.iter().rposition(|sent| sent.state == State::Done).unwrap_or(0);
-        self.sent.iter_mut().take(done).filter(|sent| sent.state == State::Written).for_each(|s| s.state = State::Done);
+    /// Lets go of what is acknowledged, from the first on.
+    fn settle(&mut self, now: Instant, mut written: impl FnMut(&Ready, i64)) -> Option<i64> {
         let mut last = None;
-        while let Some(done) = self.sent.pop_front_if(|sent| sent.state == State::Done) {
+        while let Some(State::Done { offset }) = self.sent.front().map(|sent| sent.state)
+            && let Some(done) = self.sent.pop_front()
+        {
             self.sent_bytes -= done.batch.bytes();
             last = Some(done.batch.next - 1);
             self.in_part = done.batch.is_part();
+            written(&done.batch, offset);
         }
         if last.is_some() {
             self.stalled_since = if self.sent.is_empty() { None } else { Some(now) };
@@ -225,40 +253,50 @@ impl Outbound {
     }
 
     /// The request of a batch came back without an acknowledgement. False if the batch is none of ours.
-    pub(super) fn failed(&mut self, base: i64) -> bool {
-        let Some(at) = self.sent.iter().position(|sent| sent.batch.base == base) else { return false };
+    pub(super) fn failed(&mut self, base: i64, perhaps_written: bool) -> bool {
+        let Some(sent) = self.sent.iter_mut().find(|sent| sent.batch.base == base) else { return false };
         self.resolving = true;
-        self.sent[at].state = State::Again;
-        // Another leader may know less.
-        self.sent.iter_mut().filter(|sent| sent.state == State::Written).for_each(|sent| sent.state = State::Again);
+        sent.state = State::Again { perhaps_written };
         true
     }
 
-    /// Whether a refused sequence of this batch may only mean that those before it are missing, or that it is there already and no longer
-    /// recognised: with a single unresolved batch it means neither.
+    /// What the target's log has of ours behind what is acknowledged. Returns also as [`Outbound::acknowledged`] what that settles.
+    pub(super) fn looked(
+        &mut self,
+        log: &[Written],
+        now: Instant,
+        written: impl FnMut(&Ready, i64),
+    ) -> (Look, Option<i64>) {
+        let matches =
+            |sent: &Sent, there: &Written| sent.batch.sequence == there.sequence && sent.batch.records == there.records;
+        // Each one follows another in the log as it did when it was sent, from the first on.
+        let ours = self.sent.iter().zip(log).take_while(|(sent, there)| matches(sent, there)).count();
+        if let Some(other) = log.get(ours) {
+            return (Look::Another(other.sequence), None);
+        }
+        for (sent, there) in self.sent.iter_mut().zip(log) {
+            sent.state = State::Done { offset: there.offset };
+            self.known_by = Some(sent.batch.max_timestamp);
+        }
+        self.see_nothing();
+        (Look::Seen, self.settle(now, written))
+    }
+
+    /// The target's log can't be looked at.
+    pub(super) fn see_nothing(&mut self) {
+        for sent in self.sent.iter_mut().filter(|sent| sent.is_again()) {
+            sent.state = State::Again { perhaps_written: false };
+        }
+    }
+
+    /// Whether a refused sequence of this batch may only mean that those before it are missing: with a single unresolved batch it does not.
     pub(super) fn is_one_of_many(&self, base: i64) -> bool {
         self.sent.len() > 1 && self.sent.iter().any(|sent| sent.batch.base == base)
     }
 
-    /// Whether it is the first of the unresolved ones that is to be sent again.
+    /// Whether it is the first of the unresolved ones.
     pub(super) fn is_first(&self, base: i64) -> bool {
         self.sent.front().is_some_and(|sent| sent.batch.base == base)
-    }
-
-    /// Whether the first unresolved batch is the one that comes after this sequence.
-    pub(super) fn follows(&self, last_sequence: i32) -> bool {
-        self.sent.front().is_some_and(|sent| sent.batch.sequence == sequence_after(last_sequence, 1))
-    }
-
-    /// The leader's last sequence of our producer id. The batches before the one that ends with it are written; that one is sent again, and
-    /// recognised, since brokers always remember the last, unless it is acknowledged already ([`Outbound::settle`]). False if none of the
-    /// unresolved ones ends with it.
-    pub(super) fn written_until(&mut self, last_sequence: i32) -> bool {
-        let Some(at) = self.sent.iter().position(|sent| sent.batch.last_sequence() == last_sequence) else {
-            return false;
-        };
-        self.sent.iter_mut().take(at).filter(|sent| sent.state == State::Again).for_each(|s| s.state = State::Written);
-        true
     }
 
     /// Lets go of everything.

@@ -71,6 +71,7 @@ impl Partition {
         }
         topic.as_ref().clone_into(&mut self.target.topic);
         self.target_id = 0;
+        self.target_end = None;
         self.slow = 0;
         // Just made, it may be news to its leader.
         (self.produces.seen, self.produces.corrupt) = (false, 0);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use wire::{AbortedTransaction, Batch, Budget, FetchedPartition, RecordError, RecordReader};
 
-use crate::flow::recode::RecodeError;
+use crate::flow::{recode::RecodeError, tail::Written};
 
 use super::{
     attempts::{CORRUPT_TRIES, MISSING_GRACE, NEW_GRACE},
@@ -42,7 +42,7 @@ fn new() -> Partition {
 
 fn started() -> Partition {
     let mut partition = new();
-    partition.prepared(0, ProducerId { id: 7, epoch: 0 });
+    partition.prepared(0, ProducerId { id: 7, epoch: 0 }, Some(0));
     partition
 }
 
@@ -107,10 +107,10 @@ fn batches_go_one_by_one_and_positions_follow_acknowledgements() {
     let first = next(&mut partition, now).expect("the first batch");
     assert_eq!(base_sequence(&first), 0);
     assert!(next(&mut partition, now).is_none(), "one unresolved batch at a time");
-    assert_eq!(partition.acknowledged(0, now), Some(4));
+    assert_eq!(partition.acknowledged(0, 0, now), Some(4));
     assert_eq!(base_sequence(&next(&mut partition, now).expect("the second batch")), 5);
-    assert_eq!(partition.acknowledged(5, now), Some(7));
-    assert_eq!(partition.acknowledged(5, now), None, "nothing is acknowledged twice");
+    assert_eq!(partition.acknowledged(5, 5, now), Some(7));
+    assert_eq!(partition.acknowledged(5, 5, now), None, "nothing is acknowledged twice");
     assert_eq!(partition.held_bytes(), 0);
 }
 
@@ -122,7 +122,9 @@ fn an_unanswered_batch_is_sent_again_with_the_same_bytes() {
     let first = next(&mut partition, now).expect("a batch");
     partition.unanswered(0, now);
     assert!(next(&mut partition, now).is_none(), "it waits first");
-    let again = next(&mut partition, now + Duration::from_secs(2)).expect("the batch again");
+    let later = now + Duration::from_secs(2);
+    assert_eq!(partition.looked("b", Ok(Tail::default()), later), (Verdict::Wait, None));
+    let again = next(&mut partition, later).expect("the batch again");
     assert_eq!((first.header, first.payload), (again.header, again.payload));
 }
 
@@ -139,7 +141,7 @@ fn a_fetch_that_no_longer_fits_brings_nothing() {
     assert_eq!(partition.position(), 5);
     assert!(!partition.fetch_done());
     assert!(!partition.wants_fetch(later, LOW_WATER), "stuck: not fetched until the unresolved batch is taken");
-    assert_eq!(partition.acknowledged(0, now), Some(4));
+    assert_eq!(partition.acknowledged(0, 0, now), Some(4));
     // Fetched again, the second batch has the sequence it had before.
     fetched(&mut partition, PLAIN);
     assert_eq!(base_sequence(&next(&mut partition, later).expect("the second batch")), 5);
@@ -161,7 +163,7 @@ fn sent(partition: &mut Partition) -> Vec<(i64, i64, String)> {
                 format!("{:?}", Bytes::copy_from_slice(record.body)),
             ));
         }
-        partition.acknowledged(base, now);
+        partition.acknowledged(base, base, now);
     }
     records
 }
@@ -300,7 +302,7 @@ fn trouble_at_one_end_does_not_hold_up_the_other() {
     partition.fetch_failed(now);
     assert!(!partition.wants_fetch(now, LOW_WATER));
     assert!(next(&mut partition, now).is_none(), "the batch under way is not sent twice");
-    assert_eq!(partition.acknowledged(0, now), Some(4));
+    assert_eq!(partition.acknowledged(0, 0, now), Some(4));
     assert!(next(&mut partition, now).is_some());
 }
 
@@ -348,7 +350,7 @@ fn a_batch_too_large_for_the_target_is_split() {
         let again = next(&mut partition, now).expect("a batch");
         assert_eq!(base_sequence(&again), 0, "the sequence that the refused one had");
         assert!(again.header.len() + again.payload.len() <= expected);
-        assert!(partition.acknowledged(0, now).is_some());
+        assert!(partition.acknowledged(0, 0, now).is_some());
         let rest = offsets(&sent(&mut partition));
         assert_eq!((rest[0], rest.last()), (i64::from(record_count(&again)), Some(&7)));
     }
@@ -365,7 +367,7 @@ fn a_batch_is_refused_for_good_only_when_those_before_it_are_there() {
     fetched(&mut partition, PLAIN);
     let now = Instant::now();
     partition.next_batch(now, -1).expect("the first batch");
-    partition.acknowledged(0, now);
+    partition.acknowledged(0, 0, now);
     // Both are fetched again, from the start of the second on: two are out at a time.
     (partition.position, partition.sequence) = (0, 0);
     partition.outbound.clear();
@@ -395,7 +397,7 @@ fn taken_by(partition: &mut Partition, poison: &[i64], names: bool) -> Vec<i64> 
         let offsets: Vec<i64> = (0..record_count(&batch)).filter_map(|index| ready.offset(index as usize)).collect();
         let refused: Vec<usize> = (0..offsets.len()).filter(|index| poison.contains(&offsets[*index])).collect();
         if refused.is_empty() {
-            partition.acknowledged(base, now);
+            partition.acknowledged(base, base, now);
             taken.extend(offsets);
         } else {
             let told = if names { &refused[..] } else { &[] };
@@ -445,28 +447,75 @@ fn what_is_left_out_at_the_end_moves_the_position_too() {
 }
 
 #[test]
-fn a_batch_that_overtook_the_one_before_it_is_sent_again() {
+fn a_refused_sequence_is_looked_up_in_the_log() {
+    let now = Instant::now();
+    let [later, much_later] = [60, 120].map(|seconds| now + Duration::from_secs(seconds));
+    let second_is_refused = || {
+        let mut partition = started();
+        fetched(&mut partition, PLAIN);
+        next(&mut partition, now).expect("the first batch");
+        partition.acknowledged(0, 0, now);
+        next(&mut partition, now).expect("the second batch");
+        assert_eq!(partition.produce_refused("b", 5, &refusal(OUT_OF_ORDER, &[]), now), Verdict::Wait);
+        assert_eq!(partition.must_look(now), None, "not before the backoff is over");
+        assert!(next(&mut partition, later).is_none(), "not before it is looked for");
+        let expected = LookFor { from: 5, producer: ProducerId { id: 7, epoch: 0 }, sequence: 5 };
+        assert_eq!(partition.must_look(later), Some(expected));
+        partition
+    };
+    let tail = |ours: &[Written]| Ok(Tail { ours: ours.to_vec(), doubled: 0, end: 8 });
+    let second = Written { sequence: 5, records: 3, offset: 6 };
+
+    let mut there = second_is_refused();
+    assert_eq!(there.looked("b", tail(&[second]), later), (Verdict::Wait, Some(7)));
+    assert_eq!(there.target_end, Some(9), "behind what it really was appended at");
+
+    let mut missing = second_is_refused();
+    assert_eq!(missing.looked("b", tail(&[]), later), (Verdict::Wait, None));
+    assert_eq!(base_sequence(&next(&mut missing, later).expect("the second batch")), 5);
+    for at in [later, much_later] {
+        assert_eq!(missing.produce_refused("b", 5, &refusal(OUT_OF_ORDER, &[]), at), Verdict::Wait);
+        assert_eq!(missing.looked("b", tail(&[]), at), (Verdict::Wait, None));
+        assert!(next(&mut missing, at + Duration::from_secs(60)).is_some());
+    }
+    assert_eq!(missing.produce_refused("b", 5, &refusal(OUT_OF_ORDER, &[]), much_later), Verdict::Stop);
+
+    let mut another = second_is_refused();
+    let theirs = Written { records: 2, ..second };
+    assert_eq!(another.looked("b", tail(&[theirs]), later).0, Verdict::Stop);
+    let text = another.stopped().expect("a reason").to_string();
+    assert!(text.contains("another writer has used its producer id, from sequence 5 on"), "{text}");
+
+    let mut unseen = second_is_refused();
+    assert_eq!(unseen.looked("b", Err(Blind::Unseen { readable: 5, end: 8 }), later), (Verdict::Refresh, None));
+    assert_eq!(unseen.must_look(later), None);
+    assert!(unseen.must_look(much_later).is_some(), "again and again");
+
+    let mut regressed = second_is_refused();
+    assert_eq!(regressed.looked("b", Err(Blind::Regressed { from: 5, end: 3 }), later).0, Verdict::Stop);
+    let text = regressed.stopped().expect("a reason").to_string();
+    assert!(text.contains("ends at offset 3, and had acknowledged records up to 5"), "{text}");
+}
+
+#[test]
+fn a_log_that_may_not_be_read_leaves_it_to_the_broker() {
     let mut partition = started();
     fetched(&mut partition, PLAIN);
     let now = Instant::now();
     let later = now + Duration::from_secs(60);
     next(&mut partition, now).expect("the first batch");
-    partition.acknowledged(0, now);
-    next(&mut partition, now).expect("the second batch");
-    // Refused before the first was there, told when that is acknowledged.
-    assert_eq!(partition.produce_refused("b", 5, &refusal(OUT_OF_ORDER, &[]), now), Verdict::LookUp);
-    assert_eq!(partition.looked_up("b", Some(4), now), (Verdict::Wait, None));
-    assert_eq!(base_sequence(&next(&mut partition, later).expect("the second batch")), 5);
-    assert_eq!(partition.acknowledged(5, later), Some(7));
-
-    // A leader that lost what it had acknowledged is another matter.
-    let mut partition = started();
-    fetched(&mut partition, PLAIN);
-    next(&mut partition, now).expect("the first batch");
-    partition.acknowledged(0, now);
-    next(&mut partition, now).expect("the second batch");
-    assert_eq!(partition.produce_refused("b", 5, &refusal(OUT_OF_ORDER, &[]), now), Verdict::LookUp);
-    assert_eq!(partition.looked_up("b", Some(2), now).0, Verdict::Stop);
-    let text = partition.stopped().expect("a reason").to_string();
-    assert!(text.contains("the leader remembers sequence 2"), "{text}");
+    partition.unanswered(0, now);
+    assert!(partition.must_look(later).is_some());
+    let denied = wire::Error::Broker {
+        cluster: "b".to_owned(),
+        api: "Fetch",
+        resource: "a.t-0".to_owned(),
+        code: TOPIC_AUTHORIZATION_FAILED,
+        message: None,
+    };
+    assert_eq!(partition.looked("b", Err(Blind::Failed(denied)), later), (Verdict::Wait, None));
+    assert_eq!(partition.must_look(later), None);
+    assert!(next(&mut partition, later).is_some());
+    partition.unanswered(0, later);
+    assert!(partition.must_look(later + Duration::from_secs(60)).is_none(), "not asked for again");
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::task::spawn_blocking;
-use wire::{ActiveProducer, CorruptBatch, OffsetSpec, Recovery, TopicMetadata};
+use wire::{CorruptBatch, OffsetSpec, TopicMetadata};
 
 use super::{
     Done, Side, Task,
@@ -21,6 +21,7 @@ use crate::flow::{
     error::Stopped,
     partition::Verdict,
     recode::{RecodeError, Rewritten},
+    tail::{Blind, LookFor, Tail, tail},
 };
 
 impl Task {
@@ -32,7 +33,7 @@ impl Task {
             Done::Fetched(fetched) => self.fetched(*fetched, now),
             Done::Produced(sent) => self.produced(sent, now),
             Done::Bounds(index, answer) => self.bounds_known(index, answer, now),
-            Done::LookedUp(index, answer) => self.producer_looked_up(index, answer, now),
+            Done::Looked(index, outcome) => self.looked(index, outcome, now),
             Done::Limit(index, limit) => self.limit_known(index, limit, now),
             Done::Recoded(index, next, outcome) => self.recoded(index, next, outcome, now),
             Done::Found(topic, answer) => self.topic_found(&topic, answer, now),
@@ -70,7 +71,7 @@ impl Task {
                 }
                 match partition.metadata_refused(&alias, at_target, topic.error, now) {
                     Verdict::Stop => self.tell_stopped(index),
-                    Verdict::Wait | Verdict::Refresh | Verdict::LookUp | Verdict::AskLimit | Verdict::Recode => {
+                    Verdict::Wait | Verdict::Refresh | Verdict::AskLimit | Verdict::Recode => {
                         self.end(side).refresh_wanted = true
                     }
                 }
@@ -108,8 +109,8 @@ impl Task {
                 continue;
             }
             let error = match outcome {
-                Ok(Prepared { position, producer, max_batch_bytes }) => {
-                    self.partitions[index].prepared(position, producer);
+                Ok(Prepared { position, producer, target_end, max_batch_bytes }) => {
+                    self.partitions[index].prepared(position, producer, target_end);
                     self.partitions[index].limit_known(max_batch_bytes);
                     self.unprepared.remove(&index);
                     self.reconsider(index, now);
@@ -124,7 +125,7 @@ impl Task {
             self.prepare_not_before = now + Duration::from_millis(500);
             match self.partitions[index].prepare_refused(&error, now) {
                 Verdict::Stop => self.tell_stopped(index),
-                Verdict::Wait | Verdict::Refresh | Verdict::LookUp | Verdict::AskLimit | Verdict::Recode => {
+                Verdict::Wait | Verdict::Refresh | Verdict::AskLimit | Verdict::Recode => {
                     self.source.failed("preparing partitions".to_owned(), &error.to_string(), &self.name);
                 }
             }
@@ -136,7 +137,7 @@ impl Task {
 
     pub(super) fn act_on(&mut self, verdict: Verdict, side: Side, index: usize) {
         match verdict {
-            Verdict::Wait | Verdict::LookUp | Verdict::AskLimit => {}
+            Verdict::Wait | Verdict::AskLimit => {}
             Verdict::Refresh => self.end(side).refresh_wanted = true,
             Verdict::Recode => self.recode(index),
             Verdict::Stop => self.tell_stopped(index),
@@ -253,34 +254,36 @@ impl Task {
         self.reconsider(index, now);
     }
 
-    /// The target's leader refused a sequence that may be there already: what it remembers of the producer tells.
-    pub(super) fn look_up_producer(&mut self, index: usize) {
-        let Some(producer) = self.partitions[index].producer().filter(|_| self.asking.insert(index)) else { return };
-        let (cluster, at) = (self.target.cluster.clone(), self.partitions[index].target.clone());
+    /// Looks into the target's log for batches whose fate is not known.
+    pub(super) fn look(&mut self, index: usize, what: LookFor) {
+        if !self.asking.insert(index) {
+            return;
+        }
+        let (cluster, at, budget) =
+            (self.target.cluster.clone(), self.partitions[index].target.clone(), self.limits.budget.clone());
+        let looking = Arc::clone(&self.looking);
         self.work.push(Box::pin(async move {
-            let known = cluster.describe_producers(&at).await;
-            let ours = |known: Vec<ActiveProducer>| known.into_iter().find(|active| active.producer == producer);
-            Done::LookedUp(index, known.map(|known| ours(known).map(|active| active.last_sequence)))
+            // Never closed.
+            let _permit = looking.acquire_owned().await;
+            Done::Looked(index, tail(&cluster, &at, what, &budget).await)
         }));
     }
 
-    fn producer_looked_up(&mut self, index: usize, answer: wire::Result<Option<i32>>, now: Instant) {
+    fn looked(&mut self, index: usize, outcome: Result<Tail, Blind>, now: Instant) {
         self.asking.remove(&index);
         if self.seats[index].stay == Stay::Left {
             return;
         }
         let alias = self.target.cluster.alias().to_owned();
-        let (verdict, settled) = match answer {
-            Ok(last_sequence) => self.partitions[index].looked_up(&alias, last_sequence, now),
-            Err(error) if error.recovery() == Recovery::Fatal => {
-                tracing::error!(flow = self.name, %error, "can't find out what the target has of a partition");
-                self.partitions[index].looked_up(&alias, None, now)
-            }
-            // The batch is refused again, and this asked again.
-            Err(_) => (Verdict::Wait, None),
-        };
+        let what = || format!("the log of {}", self.partitions[index].target);
+        match &outcome {
+            Ok(_) => self.target.worked(what, &self.name),
+            Err(cause) => self.target.failed(what(), &cause.to_string(), &self.name),
+        }
+        let (verdict, settled) = self.partitions[index].looked(&alias, outcome, now);
         if let Some(last) = settled {
             self.store(index, last);
+            self.passed_over(index);
         }
         self.act_on(verdict, Side::Target, index);
         self.reconsider(index, now);

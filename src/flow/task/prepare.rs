@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, stream};
-use wire::{Cluster, ConfigEntry, OffsetSpec, ProducerId, TopicPartition};
+use wire::{Cluster, ConfigEntry, OffsetSpec, ProducerId, ResponseError, TopicPartition};
 
 use crate::flow::Start;
 
@@ -18,6 +18,7 @@ pub(super) struct Wanted {
     pub(super) source: TopicPartition,
     pub(super) target: TopicPartition,
     pub(super) start: Start,
+    pub(super) is_routed: bool,
 }
 
 /// What it needs.
@@ -25,6 +26,8 @@ pub(super) struct Prepared {
     /// Next source offset to copy.
     pub(super) position: i64,
     pub(super) producer: ProducerId,
+    /// One past the last record in the target's log; absent where it may not be read.
+    pub(super) target_end: Option<i64>,
     /// The target's, where it tells.
     pub(super) max_batch_bytes: Option<usize>,
 }
@@ -51,6 +54,18 @@ pub(super) async fn batch_limits(cluster: &Cluster, topics: &[String]) -> BTreeM
     told.into_iter().filter_map(|(topic, settings)| Some((topic, smallest(settings.ok()?)?))).collect()
 }
 
+/// Where logs of the target end; none where they may not be read.
+async fn log_ends(target: &Cluster, targets: &[TopicPartition]) -> BTreeMap<TopicPartition, wire::Result<Option<i64>>> {
+    let readable = |end: wire::Result<i64>| match end {
+        Err(error) if error.response() == Some(ResponseError::TopicAuthorizationFailed) => Ok(None),
+        told => told.map(Some),
+    };
+    match target.log_ends(targets).await {
+        Ok(told) => told.into_iter().map(|(partition, end)| (partition, readable(end))).collect(),
+        Err(error) => targets.iter().map(|partition| (partition.clone(), Err(error.clone()))).collect(),
+    }
+}
+
 /// Start offsets, producer ids and limits of new partitions.
 pub(super) async fn prepare(
     source: &Cluster,
@@ -67,27 +82,30 @@ pub(super) async fn prepare(
         .collect();
     let topics: BTreeSet<String> = wanted.iter().map(|wanted| wanted.target.topic.clone()).collect();
     let topics: Vec<String> = topics.into_iter().collect();
-    let (told, limits) = tokio::join!(source.list_offsets(&asked), batch_limits(target, &topics));
+    // Where records choose their topics none is known yet.
+    let targets: Vec<TopicPartition> =
+        wanted.iter().filter(|wanted| !wanted.is_routed).map(|wanted| wanted.target.clone()).collect();
+    let (told, limits, ends) =
+        tokio::join!(source.list_offsets(&asked), batch_limits(target, &topics), log_ends(target, &targets));
     let told: BTreeMap<TopicPartition, wire::Result<i64>> = match told {
         Ok(told) => told.into_iter().collect(),
         Err(e) => asked.into_iter().map(|(partition, _)| (partition, Err(e.clone()))).collect(),
     };
     stream::iter(wanted)
-        .map(|Wanted { index, source, target: at, start }| {
+        .map(|Wanted { index, source, target: at, start, .. }| {
             let position = match start {
                 Start::At(offset) => Ok(offset),
                 Start::Earliest | Start::Latest => told.get(&source).cloned().unwrap_or(Ok(0)),
             };
             let max_batch_bytes = limits.get(&at.topic).copied();
+            let target_end = ends.get(&at).cloned().unwrap_or(Ok(None));
             async move {
-                let outcome = match position {
-                    Ok(position) => {
-                        let producer = target.init_producer_id().await;
-                        producer.map(|producer| Prepared { position, producer, max_batch_bytes })
-                    }
-                    Err(e) => Err(e),
+                let prepared = async {
+                    let (position, target_end) = (position?, target_end?);
+                    let producer = target.init_producer_id().await?;
+                    Ok(Prepared { position, producer, target_end, max_batch_bytes })
                 };
-                (index, outcome)
+                (index, prepared.await)
             }
         })
         .buffer_unordered(PRODUCER_IDS_AT_ONCE)

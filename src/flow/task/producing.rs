@@ -228,10 +228,11 @@ impl Task {
 
     fn produced_one(&mut self, index: usize, base: i64, part: &Produced, now: Instant) {
         let error = ResponseError::try_from_code(part.error);
-        // An answer to a resend may say that the batch is there already.
-        if matches!(error, None | Some(ResponseError::DuplicateSequenceNumber)) {
+        // Where the target's log can't be looked at, its leader is believed to have the batch already.
+        let is_there = error == Some(ResponseError::DuplicateSequenceNumber) && !self.partitions[index].can_look();
+        if error.is_none() || is_there {
             self.target.worked(|| format!("Produce to {}", self.partitions[index].target), &self.name);
-            if let Some(last) = self.partitions[index].acknowledged(base, now) {
+            if let Some(last) = self.partitions[index].acknowledged(base, part.base_offset, now) {
                 self.store(index, last);
                 // Nothing may be left of what was opened.
                 self.passed_over(index);
@@ -248,7 +249,6 @@ impl Task {
                 let what = format!("Produce to {}", self.partitions[index].target);
                 self.target.failed(what, &wire::code_name(part.error), &self.name);
             }
-            Verdict::LookUp => self.look_up_producer(index),
             Verdict::AskLimit => self.ask_limit(index),
             Verdict::Refresh | Verdict::Recode | Verdict::Stop => {}
         }

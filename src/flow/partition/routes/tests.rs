@@ -17,6 +17,7 @@ use crate::flow::{
     PoisonPolicy, WriteSettings,
     partition::{Verdict, outbound::GIVE_BACK_AFTER},
     recode::RecodeError,
+    tail::{LookFor, Tail, Written},
 };
 use crate::transforms::{TopicTransforms, Transforms};
 
@@ -38,15 +39,15 @@ fn partition(join: bool) -> Partition {
     let write = WriteSettings { poison: PoisonPolicy::Skip, join, ..WriteSettings::default() };
     let (source, target) = (TopicPartition::new("t", 0), TopicPartition::new("a.t", 0));
     let mut partition = Partition::new(source, target, Some(transforms.into()), &write, Arc::default());
-    partition.prepared(0, ProducerId { id: 7, epoch: 0 });
+    partition.prepared(0, ProducerId { id: 7, epoch: 0 }, None);
     partition
 }
 
 /// A record of the source: its day, whether it is no tombstone, and bytes of its value beyond its offset.
-type Written = (i64, bool, usize);
+type OneRecord = (i64, bool, usize);
 
 /// Batches of so many records.
-fn log(records: &[Written], batch: usize) -> Bytes {
+fn log(records: &[OneRecord], batch: usize) -> Bytes {
     let mut log = Vec::new();
     for (chunk, first) in records.chunks(batch).zip((0..).step_by(batch)) {
         let mut builder = BatchBuilder::new(Codec::None, Levels::default(), usize::MAX);
@@ -114,11 +115,12 @@ struct Leader {
     taken: Vec<i64>,
     /// First and last sequence of batches.
     remembered: VecDeque<(i32, i32)>,
+    log: Vec<Written>,
 }
 
 impl Leader {
     fn new(limit: usize, names: bool) -> Self {
-        Self { limit, names, taken: Vec::new(), remembered: VecDeque::new() }
+        Self { limit, names, taken: Vec::new(), remembered: VecDeque::new(), log: Vec::new() }
     }
 
     fn append(&mut self, batch: &ProduceBatch, poison: &[i64]) -> Produced {
@@ -137,6 +139,8 @@ impl Leader {
         } else if self.remembered.back().is_some_and(|(_, last)| first != last + 1) {
             OUT_OF_ORDER
         } else {
+            let offset = i64::try_from(self.taken.len()).unwrap();
+            self.log.push(Written { sequence: first, records: last - first + 1, offset });
             self.taken.extend(offsets);
             self.remembered.push_back((first, last));
             if self.remembered.len() > 5 {
@@ -145,7 +149,9 @@ impl Leader {
             0
         };
         let record_errors = if error == INVALID_TIMESTAMP && self.names { refused } else { Vec::new() };
-        Produced { tag: 0, error, message: None, record_errors, base_offset: -1 }
+        let there = self.log.iter().find(|batch| error == 0 && batch.sequence == first);
+        let base_offset = there.map_or(-1, |batch| batch.offset);
+        Produced { tag: 0, error, message: None, record_errors, base_offset }
     }
 }
 
@@ -172,10 +178,10 @@ fn a_batch_for_another_topic_waits_until_nothing_is_unresolved() {
     partition.unanswered(0, now);
     assert!(!partition.turns_away(), "it matters what becomes of its topic");
     assert_eq!(send(&mut partition, later), Some((0, "a.t-01-0".to_owned(), 0, vec![0])), "again, before others");
-    assert_eq!(partition.acknowledged(0, later), Some(-1), "those of the other topic lie between");
+    assert_eq!(partition.acknowledged(0, 0, later), Some(-1), "those of the other topic lie between");
     assert_eq!(send(&mut partition, later), Some((2, "a.t-01-0".to_owned(), 1, vec![2])));
     assert_eq!(send(&mut partition, later), Some((4, "a.t-01-0".to_owned(), 2, vec![4])));
-    assert_eq!((partition.acknowledged(2, later), partition.acknowledged(4, later)), (Some(-1), Some(-1)));
+    assert_eq!((partition.acknowledged(2, 0, later), partition.acknowledged(4, 0, later)), (Some(-1), Some(-1)));
     assert!(partition.is_in_part());
     assert_eq!(partition.other_topic(later), Some(&second));
     partition.topic_missed(later);
@@ -183,7 +189,7 @@ fn a_batch_for_another_topic_waits_until_nothing_is_unresolved() {
     partition.turn_to(&second, None);
     assert_eq!(send(&mut partition, later), Some((1, "a.t-02-0".to_owned(), 0, vec![1])));
     assert!(!partition.is_in_part());
-    assert_eq!((partition.acknowledged(1, later), partition.passed_over()), (Some(4), None));
+    assert_eq!((partition.acknowledged(1, 0, later), partition.passed_over()), (Some(4), None));
     assert!(partition.turns_away());
 }
 
@@ -200,14 +206,14 @@ fn sequences_of_all_topics_go_back_to_what_is_given_back() {
     assert!(partition.give_back_if_stuck(stuck, Bytes::clone));
     let sequences = [&first, &second].map(|topic| partition.sequence(Some(topic)));
     assert_eq!((partition.position(), sequences), (1, [1, 0]));
-    assert_eq!(partition.acknowledged(0, stuck), Some(-1));
+    assert_eq!(partition.acknowledged(0, 0, stuck), Some(-1));
     assert_eq!(partition.passed_over(), Some(0));
     fetch(&mut partition, &log);
     let mut sent = Vec::new();
     for topic in [&second, &second, &second, &first, &first] {
         partition.turn_to(topic, None);
         let batch = send(&mut partition, stuck).expect("a batch");
-        let last = partition.acknowledged(batch.0, stuck);
+        let last = partition.acknowledged(batch.0, 0, stuck);
         sent.push((batch.2, batch.3, last));
     }
     let expected = [(0, 1, 0), (1, 3, 0), (2, 5, 0), (1, 2, 2), (2, 4, 5)];
@@ -223,7 +229,7 @@ fn what_is_written_already_is_left_out_when_the_rest_comes_again() {
     let [first, second] = ["a.t-01", "a.t-02"].map(Arc::<str>::from);
     partition.turn_to(&first, None);
     assert_eq!(send(&mut partition, now).map(|sent| sent.3), Some(vec![0, 2, 4]));
-    partition.acknowledged(0, now);
+    partition.acknowledged(0, 0, now);
     partition.turn_to(&second, None);
     assert_eq!(send(&mut partition, now).map(|sent| sent.3), Some(vec![1, 3, 5]));
     let refusal = Produced {
@@ -236,7 +242,7 @@ fn what_is_written_already_is_left_out_when_the_rest_comes_again() {
     assert_eq!(partition.produce_refused("b", 1, &refusal, now), Verdict::Wait);
     fetch(&mut partition, &log);
     assert_eq!(send(&mut partition, now), Some((1, "a.t-02-0".to_owned(), 0, vec![1, 5])));
-    assert_eq!((partition.acknowledged(1, now), partition.other_topic(now)), (Some(5), None));
+    assert_eq!((partition.acknowledged(1, 0, now), partition.other_topic(now)), (Some(5), None));
     assert_eq!(partition.poison().map(|count| (count.records, count.next)), Some((1, 4)));
 }
 
@@ -349,16 +355,22 @@ proptest! {
                 let topic = &*batch.partition.topic;
                 match answer {
                     None => partition.unanswered(base, now),
-                    Some(answer) if answer.error == 0 => moved.extend(partition.acknowledged(base, now)),
+                    Some(answer) if answer.error == 0 => moved.extend(partition.acknowledged(base, answer.base_offset, now)),
                     Some(answer) => match partition.produce_refused("b", base, &answer, now) {
                         Verdict::AskLimit => partition.limit_known(told[topic]),
-                        Verdict::LookUp => {
-                            let last = leaders[topic].remembered.back().map(|(_, last)| *last);
-                            moved.extend(partition.looked_up("b", last, now).1);
-                        }
                         _ => {}
                     },
                 }
+            }
+            now += Duration::from_secs(3);
+            if let Some(LookFor { from, sequence, .. }) = partition.must_look(now) {
+                let leader = &leaders[&*partition.target.topic];
+                let ours = leader.log.iter().filter(|there| there.offset >= from && there.sequence >= sequence);
+                let end = i64::try_from(leader.taken.len()).unwrap();
+                let tail = Tail { ours: ours.copied().collect(), doubled: 0, end };
+                let (verdict, settled) = partition.looked("b", Ok(tail), now);
+                prop_assert_eq!(verdict, Verdict::Wait);
+                moved.extend(settled);
             }
             prop_assert!(partition.stopped().is_none(), "{:?}", partition.stopped());
             moved.extend(partition.passed_over());

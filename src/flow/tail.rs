@@ -1,0 +1,181 @@
+//! What the target's log has of batches whose fate is not known.
+//!
+//! A broker that has forgotten a producer id takes any sequence, so a batch is never sent again before the target's log has been looked at,
+//! to its end: beyond the high watermark too, where a leader may hold what its followers lack.
+
+use bytes::Bytes;
+use wire::{Batches, Budget, Cluster, ProducerId, ResponseError, Stored, TopicPartition, sequence_after};
+
+/// Asked for at a time, bytes.
+pub(crate) const CHUNK: i32 = 1024 * 1024;
+/// Largest batch believed in, bytes: Kafka's `socket.request.max.bytes`.
+const MAX_BATCH_BYTES: usize = 100 * 1024 * 1024;
+
+/// A batch of ours in the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Of its first record.
+    pub(crate) sequence: i32,
+    pub(crate) records: i32,
+    /// Of its first record, in the target.
+    pub(crate) offset: i64,
+}
+
+/// What the target's log holds from an offset on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tail {
+    /// Of one producer, in the order of the log, from the sequence on that was asked for.
+    pub(crate) ours: Vec<Written>,
+    /// Records of that producer that are there once more.
+    pub(crate) doubled: u64,
+    /// One past the last record, ours or not.
+    pub(crate) end: i64,
+}
+
+/// Why the target's log can't be looked at.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Blind {
+    /// In-sync replicas lack the last records as yet: nobody can read them.
+    #[error("the last records, from offset {readable} to {end}, are not replicated yet")]
+    Unseen {
+        /// The high watermark.
+        readable: i64,
+        /// One past the leader's last record.
+        end: i64,
+    },
+    /// The log ends before what was acknowledged.
+    #[error("the log ends at offset {end}, before the acknowledged end {from}")]
+    Regressed {
+        /// One past the last acknowledged record.
+        from: i64,
+        /// One past the leader's last record.
+        end: i64,
+    },
+    /// Its leader can't be asked.
+    #[error(transparent)]
+    Failed(#[from] wire::Error),
+}
+
+/// Where to look for batches in the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LookFor {
+    /// One past what was acknowledged last, in the target.
+    pub(crate) from: i64,
+    pub(crate) producer: ProducerId,
+    /// Of the first batch that is not acknowledged.
+    pub(crate) sequence: i32,
+}
+
+/// What a partition of the target has of a producer's batches.
+pub(crate) async fn tail(
+    target: &Cluster,
+    partition: &TopicPartition,
+    LookFor { from, producer, mut sequence }: LookFor,
+    budget: &Budget,
+) -> Result<Tail, Blind> {
+    let mut log = TargetLog::open(target, partition, from, budget).await?;
+    let (mut ours, mut doubled) = (Vec::new(), 0);
+    while let Some(records) = log.next().await? {
+        // What can't be cut into batches is not ours, or is found corrupt by whoever reads it.
+        for stored in Batches::new(records, MAX_BATCH_BYTES).flatten() {
+            let Stored::Batch(batch) = stored else { continue };
+            let header = batch.header();
+            log.at = log.at.max(header.next_offset());
+            let is_ours = header.producer_id == producer.id && header.producer_epoch == producer.epoch;
+            if !is_ours || header.base_offset < from {
+                continue;
+            }
+            if distance(sequence, header.base_sequence) < 0 {
+                doubled += u64::from(header.record_count.unsigned_abs());
+                continue;
+            }
+            // Compaction may have left fewer records than it was produced with.
+            let records = header.last_offset_delta + 1;
+            ours.push(Written { sequence: header.base_sequence, records, offset: header.base_offset });
+            sequence = sequence_after(header.last_sequence(), 1);
+        }
+    }
+    Ok(Tail { ours, doubled, end: log.end })
+}
+
+/// From one sequence to another: negative where that comes before.
+pub(crate) fn distance(from: i32, to: i32) -> i32 {
+    let ahead = to.wrapping_sub(from) & i32::MAX;
+    // The half that is further ahead is behind.
+    if ahead > i32::MAX / 2 { ahead | i32::MIN } else { ahead }
+}
+
+/// A log that is read up to where it ended when that was begun.
+pub(crate) struct TargetLog<'a> {
+    cluster: &'a Cluster,
+    partition: &'a TopicPartition,
+    budget: &'a Budget,
+    /// Next offset to read.
+    pub(crate) at: i64,
+    /// Where it ended.
+    pub(crate) end: i64,
+}
+
+impl<'a> TargetLog<'a> {
+    pub(crate) async fn open(
+        cluster: &'a Cluster,
+        partition: &'a TopicPartition,
+        from: i64,
+        budget: &'a Budget,
+    ) -> Result<Self, Blind> {
+        let end = cluster.log_end(partition).await?;
+        if end < from {
+            return Err(Blind::Regressed { from, end });
+        }
+        Ok(Self { cluster, partition, budget, at: from, end })
+    }
+
+    /// What comes next; who reads it moves `at` behind it.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Blind> {
+        while self.at < self.end {
+            let answer = self.cluster.fetch_from(self.partition, self.at, CHUNK, false, self.budget).await;
+            let part = match answer {
+                Ok(part) => part,
+                Err(error) if error.response() == Some(ResponseError::OffsetOutOfRange) => {
+                    // Retention, or a leader that has less.
+                    let start = self.log_start().await?;
+                    if start <= self.at {
+                        return Err(error.into());
+                    }
+                    self.at = start;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if !part.records.is_empty() {
+                return Ok(Some(part.records));
+            }
+            if part.high_watermark < self.end {
+                return Err(Blind::Unseen { readable: part.high_watermark, end: self.end });
+            }
+            // Nothing is left of the rest: compaction, or an empty log.
+            self.at = self.end;
+        }
+        Ok(None)
+    }
+
+    async fn log_start(&self) -> Result<i64, Blind> {
+        let wanted = [(self.partition.clone(), wire::OffsetSpec::Earliest)];
+        let mut told = self.cluster.list_offsets(&wanted).await?;
+        Ok(told.pop().map_or(Ok(0), |(_, offset)| offset)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::distance;
+
+    #[test]
+    fn distances_wrap() {
+        assert_eq!(distance(3, 3), 0);
+        assert_eq!(distance(3, 8), 5);
+        assert_eq!(distance(8, 3), -5);
+        assert_eq!(distance(i32::MAX - 1, 3), 5);
+        assert_eq!(distance(3, i32::MAX - 1), -5);
+    }
+}

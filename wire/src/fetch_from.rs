@@ -1,0 +1,52 @@
+//! One partition read by itself, from any offset: what stands behind an offset is looked at before anything is sent again.
+
+use std::time::Duration;
+
+use kafka_protocol::messages::FetchRequest;
+
+use crate::{
+    call::Call,
+    cluster::Cluster,
+    error::Result,
+    fetch::{FetchLane, FetchLimits, FetchPartition, FetchedPartition},
+    memory::Budget,
+    types::TopicPartition,
+};
+
+impl Cluster {
+    /// Whole batches of a partition from an offset on, up to `max_bytes` of them (the first one whole in any case), as they are there now: an
+    /// answer without records means that nothing can be read there yet. Asked of the leader. Their bytes count as used by `budget`.
+    ///
+    /// # Errors
+    /// When no leader answers within the request timeout, or refuses: OFFSET_OUT_OF_RANGE where the log does not hold the offset.
+    pub async fn fetch_from(
+        &self,
+        partition: &TopicPartition,
+        offset: i64,
+        max_bytes: i32,
+        read_committed: bool,
+        budget: &Budget,
+    ) -> Result<FetchedPartition> {
+        self.persist(|| async {
+            self.topics(Some(std::slice::from_ref(&partition.topic))).await?;
+            let leader = self.leader_or_error(partition, FetchRequest::API)?;
+            let wanted = FetchPartition {
+                partition: partition.clone(),
+                topic_id: leader.topic_id,
+                offset,
+                leader_epoch: leader.epoch,
+                max_bytes,
+                tag: 0,
+            };
+            let limits = FetchLimits { max_wait: Duration::ZERO, min_bytes: 0, max_bytes, read_committed };
+            let room = budget.take(usize::try_from(max_bytes).unwrap_or(0));
+            let answer = self.fetch_plain(leader.broker, FetchLane::CatchUp, &[wanted], &limits, Some(room)).await?;
+            let Some(part) = answer.into_iter().next() else {
+                return Err(self.refused(FetchRequest::API, partition.to_string(), -1, None));
+            };
+            self.check(FetchRequest::API, || partition.to_string(), part.error, None)?;
+            Ok(part)
+        })
+        .await
+    }
+}
