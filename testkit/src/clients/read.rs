@@ -96,6 +96,9 @@ pub async fn end_offsets(bootstrap: &str, topic: &str, partitions: &[i32]) -> Re
     .await
 }
 
+/// How long a broker may not have heard of a topic that another one knows.
+const NEWS: Duration = Duration::from_secs(5);
+
 fn watermarks_of(consumer: &BaseConsumer, topic: &str) -> Result<Vec<Watermarks>> {
     let metadata = consumer.fetch_metadata(Some(topic), REQUEST_DEADLINE)?;
     let found = metadata.topics().first().context("no answer for the topic")?;
@@ -142,7 +145,14 @@ pub async fn read_all_with(bootstrap: &str, topic: &str, isolation: Isolation) -
 }
 
 fn read(consumer: &BaseConsumer, topic: &str) -> Result<Vec<Vec<RecordView>>> {
-    let ends = watermarks_of(consumer, topic)?;
+    let start = Instant::now();
+    let ends = loop {
+        match watermarks_of(consumer, topic) {
+            // Who asked before may have asked another broker, which hears of new topics at another time.
+            Err(_) if start.elapsed() < NEWS => drop(consumer.poll(Duration::from_millis(50))),
+            told => break told?,
+        }
+    };
     let mut records: Vec<Vec<RecordView>> = vec![Vec::new(); ends.len()];
     let mut assignment = TopicPartitionList::new();
     let mut unread: BTreeMap<usize, i64> = BTreeMap::new();
