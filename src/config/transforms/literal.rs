@@ -149,8 +149,12 @@ fn number(token: &str) -> Result<Option<String>, String> {
         return Ok(Some(format!("{sign}{}", decimal.digits)));
     }
     let shown = match (token.parse::<f32>(), token.parse::<f64>()) {
-        (Ok(float), _) if float.is_finite() => java_float(&format!("{float:e}")),
-        (_, Ok(double)) if double.is_finite() => java_float(&format!("{double:e}")),
+        (Ok(float), _) if float.is_finite() => {
+            java_float(&format!("{float:e}"), &format!("{float:.1e}"), |two| two.parse() == Ok(float))
+        }
+        (_, Ok(double)) if double.is_finite() => {
+            java_float(&format!("{double:e}"), &format!("{double:.1e}"), |two| two.parse() == Ok(double))
+        }
         _ => return Err("a number beyond those of 64 bits".to_owned()),
     };
     Ok(Some(shown))
@@ -197,8 +201,10 @@ impl Decimal {
     }
 }
 
-/// `Float.toString` and `Double.toString` of what Rust writes as `d.ddde±n`: plain from 10⁻³ up to 10⁷.
-fn java_float(scientific: &str) -> String {
+/// `Float.toString` and `Double.toString` of what Rust writes as `d.ddde±n`, in as few digits as tell it from others: plain from 10⁻³ up
+/// to 10⁷. Java takes two digits where they are nearer than one: `two` is that, and `is_same` tells whether it is the number still.
+fn java_float(shortest: &str, two: &str, is_same: impl Fn(&str) -> bool) -> String {
+    let scientific = if !shortest.contains('.') && !two.contains(".0e") && is_same(two) { two } else { shortest };
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or_default();
     let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |mantissa| ("-", mantissa));
@@ -332,6 +338,8 @@ mod tests {
             ("1e0", Some("1")),
             ("-1", Some("-1")),
             ("1.0E-5", Some("1.0E-5")),
+            // One digit would do.
+            ("3E-45", Some("2.8E-45")),
             ("0.00001", Some("1.0E-5")),
             ("1234567.0", Some("1234567")),
             ("12345678.0", Some("12345678")),
