@@ -9,6 +9,7 @@ mod partition;
 mod plan;
 mod recode;
 mod tail;
+mod takeover;
 mod task;
 
 use std::{
@@ -20,6 +21,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
@@ -30,7 +32,7 @@ use self::{
     plan::PlanCounts,
     task::{Joining, Order, Task},
 };
-use crate::transforms::RecordTransforms;
+use crate::{offsets::OffsetMaps, transforms::RecordTransforms};
 
 pub use error::Stopped;
 pub use limits::{DEFAULT_BUDGET_BYTES, Limits, RateCap};
@@ -66,8 +68,11 @@ pub struct FlowPartition {
     pub source: TopicPartition,
     /// Where it is written.
     pub target: TopicPartition,
-    /// Where it begins.
+    /// Where it begins, unless an anchor tells that.
     pub start: Start,
+    /// Generation of the anchor that its stored position belongs to; absent where there is none, and where that was set from outside: then the
+    /// copy begins at `start`, whatever was copied before.
+    pub anchored: Option<u64>,
     /// What is done to its records; absent where they are copied as they are. Where they choose each record's topic, `target` is none but by
     /// that choice.
     pub transforms: Option<Arc<RecordTransforms>>,
@@ -92,10 +97,32 @@ pub struct FlowSpec {
     pub fetch: FetchSettings,
     /// How it writes.
     pub write: WriteSettings,
+    /// What keeps a copy from being begun twice; absent where nothing may be stored of it on the target.
+    pub anchoring: Option<Anchoring>,
     /// What it shares with the other flows of its worker.
     pub limits: Limits,
     /// Bytes per second it may fetch.
     pub rate: RateCap,
+}
+
+/// Where it is stored how far copies are, so that whoever takes one over finds it exactly.
+#[derive(Debug, Clone)]
+pub struct Anchoring {
+    /// The connector's name: what two connectors copy are two copies.
+    pub connector: String,
+    /// Anchors and offset maps of the source.
+    pub maps: OffsetMaps,
+    /// Stored positions.
+    pub positions: Arc<dyn Positions>,
+}
+
+/// Stores positions of source partitions beside those of other connectors.
+pub trait Positions: std::fmt::Debug + Send + Sync {
+    /// Done when they are stored.
+    ///
+    /// # Errors
+    /// Why they are not, in words; they may be all the same.
+    fn store(&self, positions: BTreeMap<TopicPartition, StoredPosition>) -> BoxFuture<'static, Result<(), String>>;
 }
 
 /// How a flow fetches: the consumer settings of these names. Sizes in bytes, as brokers store them.
@@ -212,6 +239,7 @@ impl Engine {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let partitions: Vec<TopicPartition> = spec.partitions.iter().map(|p| p.source.clone()).collect();
         let acknowledged: Arc<[AtomicI64]> = partitions.iter().map(|_| AtomicI64::new(NOTHING_ACKNOWLEDGED)).collect();
+        let generations: Arc<[AtomicU64]> = partitions.iter().map(|_| AtomicU64::new(0)).collect();
         let counts = Arc::new(PlanCounts::default());
         let (status_sender, status) = watch::channel(FlowStatus::default());
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -221,12 +249,13 @@ impl Engine {
             name: spec.name,
             partitions: spec.partitions,
             acknowledged: Arc::clone(&acknowledged),
+            generations: Arc::clone(&generations),
             counts: Arc::clone(&counts),
             status: status_sender,
         };
         // A task ends only when nobody can send to it any more.
         let _ = orders.send(Order::Join(Box::new(joining)));
-        Flow { id, partitions, acknowledged, counts, status, orders }
+        Flow { id, partitions, acknowledged, generations, counts, status, orders }
     }
 
     fn orders_to_a_task(&self, spec: &FlowSpec) -> Orders {
@@ -248,6 +277,7 @@ pub struct Flow {
     id: u64,
     partitions: Vec<TopicPartition>,
     acknowledged: Arc<[AtomicI64]>,
+    generations: Arc<[AtomicU64]>,
     counts: Arc<PlanCounts>,
     status: watch::Receiver<FlowStatus>,
     orders: Orders,
@@ -258,10 +288,14 @@ impl Flow {
     /// of the flow. A partition that began at [`Start::Latest`] stands before its first record from the start, so that
     /// the next start goes on there.
     #[must_use]
-    pub fn positions(&self) -> BTreeMap<TopicPartition, i64> {
-        let offsets = self.acknowledged.iter().map(|offset| offset.load(Ordering::Acquire));
-        let known = self.partitions.iter().zip(offsets).filter(|(_, offset)| *offset != NOTHING_ACKNOWLEDGED);
-        known.map(|(partition, offset)| (partition.clone(), offset)).collect()
+    pub fn positions(&self) -> BTreeMap<TopicPartition, StoredPosition> {
+        let position = |(offset, generation): (&AtomicI64, &AtomicU64)| StoredPosition {
+            offset: offset.load(Ordering::Acquire),
+            anchored: Some(generation.load(Ordering::Acquire)).filter(|generation| *generation > 0),
+        };
+        let all = self.partitions.iter().zip(self.acknowledged.iter().zip(self.generations.iter()).map(position));
+        let known = all.filter(|(_, position)| position.offset != NOTHING_ACKNOWLEDGED);
+        known.map(|(partition, position)| (partition.clone(), position)).collect()
     }
 
     /// Batches so far by what became of them and why, such as `pass` and `reencode: compaction gap`. One fetched again counts again.
@@ -277,7 +311,7 @@ impl Flow {
     }
 
     /// Stops fetching, waits at most `within` for answers to what was sent, and returns the positions.
-    pub async fn drain(self, within: Duration) -> BTreeMap<TopicPartition, i64> {
+    pub async fn drain(self, within: Duration) -> BTreeMap<TopicPartition, StoredPosition> {
         let (drained, all) = oneshot::channel();
         let _ = self.orders.send(Order::Drain(self.id, drained));
         // What has no answer by then is copied again; the task says so.

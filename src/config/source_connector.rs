@@ -77,6 +77,8 @@ pub struct SourceConnectorConfig {
     pub compression: Compression,
     /// Whether small batches become larger ones.
     pub join_small_batches: bool,
+    /// `kmirror.offset.map.enabled`.
+    pub offset_map: bool,
     /// What happens to records that the target can't take.
     pub poison: PoisonPolicy,
     /// How remote topics are named.
@@ -182,6 +184,7 @@ impl SourceConnectorConfig {
             max_bytes_per_second: values.cap("kmirror.max.bytes.per.second"),
             transforms,
             compression,
+            offset_map: values.boolean("kmirror.offset.map.enabled"),
             join_small_batches: values.boolean("kmirror.join.small.batches"),
             poison,
             policy,

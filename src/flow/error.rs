@@ -51,6 +51,22 @@ pub enum Stopped {
         /// One past the last record it has.
         end: i64,
     },
+    /// The target does not tell where the copy stands.
+    #[error("{partition}: how far it was copied can't be found out: {cause}")]
+    AnchorLost {
+        /// Source partition.
+        partition: TopicPartition,
+        /// Why not.
+        cause: String,
+    },
+    /// Another worker copies the partition now.
+    #[error("{partition} is copied by another worker now, which took it over{}", after(*.generation))]
+    Superseded {
+        /// Source partition.
+        partition: TopicPartition,
+        /// Generation of this worker's anchors.
+        generation: Option<u64>,
+    },
     /// The topic was deleted and made again: its offsets mean other records now.
     #[error("{partition} of cluster {cluster}: the topic was deleted and made again (id {was:032x}, now {is:032x})")]
     Recreated {
@@ -130,4 +146,8 @@ pub enum Stopped {
         /// Which cluster refuses what.
         cause: wire::Error,
     },
+}
+
+fn after(generation: Option<u64>) -> String {
+    generation.map_or_else(String::new, |generation| format!(" after generation {generation}"))
 }

@@ -6,6 +6,7 @@ mod attempts;
 mod outbound;
 mod refused;
 mod routes;
+mod track;
 mod transaction;
 
 use std::{sync::Arc, time::Instant};
@@ -13,7 +14,6 @@ use std::{sync::Arc, time::Instant};
 use bytes::Bytes;
 use wire::{ProduceBatch, Produced, ProducerId, Recovery, ResponseError, TopicPartition};
 
-pub(crate) use self::attempts::Verdict;
 use self::{
     answer::Answer,
     attempts::Attempts,
@@ -22,6 +22,7 @@ use self::{
     routes::Routes,
     transaction::OpenTransaction,
 };
+pub(crate) use self::{attempts::Verdict, track::Track};
 use super::{
     PoisonCount, PoisonPolicy, WriteSettings,
     error::Stopped,
@@ -36,6 +37,34 @@ const QUICK_AGAIN: u32 = 3;
 /// How often a refused sequence is answered by looking at the target's log before the partition stops.
 const MOST_STRIKES: u32 = 3;
 
+/// Why a copy can't begin.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unprepared {
+    /// A cluster can't be asked.
+    #[error(transparent)]
+    Failed(#[from] wire::Error),
+    /// It will do later.
+    #[error("{0}")]
+    NotYet(String),
+    /// Nor will it later.
+    #[error(transparent)]
+    Stopped(Box<Stopped>),
+}
+
+/// Where a copy begins.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    /// Next source offset to copy.
+    pub(crate) position: i64,
+    pub(crate) producer: ProducerId,
+    /// Of the first batch.
+    pub(crate) sequence: i32,
+    /// One past the last record in the target's log; absent where it may not be read.
+    pub(crate) target_end: Option<i64>,
+    /// Absent where no anchors are stored.
+    pub(crate) track: Option<Track>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Partition {
     pub(crate) source: TopicPartition,
@@ -49,6 +78,8 @@ pub(crate) struct Partition {
     /// Where the target's log ends as far as it is known to be ours: behind the record acknowledged last, or where it ended when the copy began.
     /// None where it may not be read, and where records choose their topic and none is there yet.
     target_end: Option<i64>,
+    /// Absent where no anchors are stored.
+    track: Option<Box<Track>>,
     /// Refused sequences in a row after which nothing was found.
     strikes: u32,
     /// Only where each record chooses its topic. Then `target` and `target_id` are those of the batches sent last.
@@ -99,6 +130,7 @@ impl Partition {
             producer: None,
             sequence: 0,
             target_end: None,
+            track: None,
             strikes: 0,
             routes: routes.map(|_| Box::default()),
             position: 0,
@@ -121,18 +153,25 @@ impl Partition {
         }
     }
 
-    /// Begins at a source offset, under a producer id of its own, with sequence 0.
-    pub(crate) fn prepared(&mut self, position: i64, producer: ProducerId, target_end: Option<i64>) {
+    /// Begins at a source offset, under a producer id of its own.
+    pub(crate) fn prepared(&mut self, begun: Begun) {
+        let Begun { position, producer, sequence, target_end, track } = begun;
         self.position = position;
-        self.target_end = target_end;
         self.told = position;
         self.producer = Some(producer);
+        self.sequence = sequence;
+        self.target_end = target_end;
+        self.track = track.map(Box::new);
         self.fetches.succeeded();
         self.produces.succeeded();
     }
 
     pub(crate) fn is_prepared(&self) -> bool {
         self.producer.is_some()
+    }
+
+    pub(crate) fn transforms(&self) -> Option<Arc<RecordTransforms>> {
+        self.refusals.transforms()
     }
 
     pub(crate) fn stopped(&self) -> Option<&Stopped> {
@@ -205,7 +244,7 @@ impl Partition {
 
     /// The next batch to send, if one may be sent now, and the source offset it begins at. For `fresh_after` see [`Outbound::can_send`].
     pub(crate) fn next_batch(&mut self, now: Instant, fresh_after: i64) -> Option<(i64, ProduceBatch)> {
-        if self.produces.waits_until(now).is_some() {
+        if self.produces.waits_until(now).is_some() || self.awaits_anchor() {
             return None;
         }
         let batch = self.outbound.send(now, fresh_after)?;
@@ -214,7 +253,7 @@ impl Partition {
     }
 
     pub(crate) fn has_batch(&self, now: Instant, fresh_after: i64) -> bool {
-        self.produces.waits_until(now).is_none() && self.outbound.can_send(fresh_after)
+        self.produces.waits_until(now).is_none() && !self.awaits_anchor() && self.outbound.can_send(fresh_after)
     }
 
     /// What is unresolved is being sent again.
@@ -231,8 +270,8 @@ impl Partition {
     /// The target has the batch that begins at source offset `base`, from its own `offset` on. Returns the last source offset up to which all
     /// is acknowledged, if that moved (invariant B).
     pub(crate) fn acknowledged(&mut self, base: i64, offset: i64, now: Instant) -> Option<i64> {
-        let ends = &mut self.target_end;
-        let last = self.outbound.acknowledged(base, offset, now, |batch, offset| written(ends, batch, offset))?;
+        let (end, track) = (&mut self.target_end, &mut self.track);
+        let last = self.outbound.acknowledged(base, offset, now, |batch, offset| written(end, track, batch, offset))?;
         self.settled(last);
         Some(last)
     }
@@ -394,6 +433,13 @@ impl Partition {
             Err(Blind::Failed(cause)) if cause.recovery() == Recovery::Fatal => {
                 tracing::warn!(cluster, partition = %self.target, %cause, "the target's log may not be read: what is sent again is recognised                     by brokers that remember the producer only");
                 self.target_end = None;
+                self.track = None;
+                self.outbound.see_nothing();
+                return (Verdict::Wait, None);
+            }
+            // Nobody can read it, but who sends again is recognised. The leader sees by that whether its followers have it by now, which it
+            // may not do by itself once fewer of them are asked for (KIP-966).
+            Err(Blind::Unseen { remembered: Some(last), .. }) if self.outbound.ends_with(last) => {
                 self.outbound.see_nothing();
                 return (Verdict::Wait, None);
             }
@@ -406,8 +452,8 @@ impl Partition {
             let records = tail.doubled;
             tracing::error!(cluster, partition = %self.target, records, "records of ours are there twice");
         }
-        let ends = &mut self.target_end;
-        let (look, settled) = self.outbound.looked(&tail.ours, now, |batch, offset| written(ends, batch, offset));
+        let (end, track) = (&mut self.target_end, &mut self.track);
+        let (look, settled) = self.outbound.looked(&tail.ours, now, |batch, offset| written(end, track, batch, offset));
         match look {
             Look::Seen => {
                 if let Some(last) = settled {
@@ -416,8 +462,9 @@ impl Partition {
                 (Verdict::Wait, settled)
             }
             Look::Another(sequence) => {
-                let cause = format!("another writer has used its producer id, from sequence {sequence} on");
-                let reason = self.refusal(cluster, true, "Produce", self.next_to_write(), cause);
+                let (partition, to) = (self.source.clone(), self.target.clone());
+                tracing::warn!(cluster, %to, sequence, "another writer has used our producer id");
+                let reason = Stopped::Superseded { partition, generation: self.generation() };
                 self.abandon();
                 self.stop(reason);
                 (Verdict::Stop, None)
@@ -447,17 +494,25 @@ impl Partition {
         attempts.seen = true;
     }
 
-    /// The start offset or the producer id could not be had.
-    pub(crate) fn prepare_refused(&mut self, cause: &wire::Error, now: Instant) -> Verdict {
-        let verdict = match cause {
-            wire::Error::Broker { code, .. } => self.fetches.judge(*code, now),
-            other if other.recovery() == Recovery::Fatal => Verdict::Stop,
-            _ => Verdict::Wait,
+    /// What it needs to begin could not be had.
+    pub(crate) fn prepare_refused(&mut self, cause: Unprepared, now: Instant) -> Verdict {
+        let reason = match cause {
+            Unprepared::NotYet(_) => return Verdict::Wait,
+            Unprepared::Stopped(reason) => *reason,
+            Unprepared::Failed(cause) => {
+                let verdict = match &cause {
+                    wire::Error::Broker { code, .. } => self.fetches.judge(*code, now),
+                    other if other.recovery() == Recovery::Fatal => Verdict::Stop,
+                    _ => Verdict::Wait,
+                };
+                if verdict != Verdict::Stop {
+                    return verdict;
+                }
+                Stopped::Unprepared { partition: self.source.clone(), cause }
+            }
         };
-        if verdict == Verdict::Stop {
-            self.stop(Stopped::Unprepared { partition: self.source.clone(), cause: cause.clone() });
-        }
-        verdict
+        self.stop(reason);
+        Verdict::Stop
     }
 
     fn refusal(&self, cluster: &str, at_target: bool, operation: &'static str, offset: i64, cause: String) -> Stopped {
@@ -491,9 +546,12 @@ impl Partition {
 }
 
 /// Takes over where a batch of ours stands in the target.
-fn written(target_end: &mut Option<i64>, batch: &Ready, offset: i64) {
+fn written(target_end: &mut Option<i64>, track: &mut Option<Box<Track>>, batch: &Ready, offset: i64) {
     if offset >= 0 {
         *target_end = Some(offset + i64::from(batch.records));
+        if let Some(track) = track {
+            track.written(batch, offset);
+        }
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) enum Blind {
         readable: i64,
         /// One past the leader's last record.
         end: i64,
+        /// The last sequence of ours that the leader remembers, among those that nobody can read too.
+        remembered: Option<i32>,
     },
     /// The log ends before what was acknowledged.
     #[error("the log ends at offset {end}, before the acknowledged end {from}")]
@@ -68,6 +70,23 @@ pub(crate) struct LookFor {
 
 /// What a partition of the target has of a producer's batches.
 pub(crate) async fn tail(
+    target: &Cluster,
+    partition: &TopicPartition,
+    what: LookFor,
+    budget: &Budget,
+) -> Result<Tail, Blind> {
+    match read_tail(target, partition, what, budget).await {
+        Err(Blind::Unseen { readable, end, .. }) => {
+            // A broker that can't be asked this (before 2.8) is waited for.
+            let known = target.describe_producers(partition).await.unwrap_or_default();
+            let ours = known.into_iter().find(|active| active.producer == what.producer);
+            Err(Blind::Unseen { readable, end, remembered: ours.map(|active| active.last_sequence) })
+        }
+        told => told,
+    }
+}
+
+async fn read_tail(
     target: &Cluster,
     partition: &TopicPartition,
     LookFor { from, producer, mut sequence }: LookFor,
@@ -151,7 +170,7 @@ impl<'a> TargetLog<'a> {
                 return Ok(Some(part.records));
             }
             if part.high_watermark < self.end {
-                return Err(Blind::Unseen { readable: part.high_watermark, end: self.end });
+                return Err(Blind::Unseen { readable: part.high_watermark, end: self.end, remembered: None });
             }
             // Nothing is left of the rest: compaction, or an empty log.
             self.at = self.end;

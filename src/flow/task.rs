@@ -4,6 +4,7 @@
 //! Nothing here looks at all partitions at every turn: after each event the partitions it concerned say what they wait for
 //! ([`Task::reconsider`]) and queue for it, so that ten thousand idle ones cost nothing.
 
+mod anchoring;
 mod answers;
 mod end;
 mod fetching;
@@ -33,20 +34,24 @@ use wire::TopicMetadata;
 pub(crate) use self::members::{Joining, Order};
 
 use self::{
+    anchoring::{Anchoring, Owner},
     end::End,
     fetching::{Fetched, Fetching},
     members::{Member, Seat, Stay},
     parking::Parking,
-    prepare::{Prepared, Wanted, prepare},
+    prepare::{Clusters, Prepared, Wanted, prepare},
     producing::{Producing, Sent},
     routing::{Finding, Found},
     topics::Refusal,
 };
-use crate::foreign;
+use crate::{
+    foreign,
+    offsets::{self, Link},
+};
 
 use super::{
     FetchSettings, FlowSpec, Limits, PoisonPolicy, RateCap, WriteSettings,
-    partition::Partition,
+    partition::{Partition, Unprepared},
     recode::{RecodeError, Rewritten},
     tail::{Blind, Tail},
 };
@@ -78,7 +83,8 @@ enum Side {
 /// An answer that has come.
 enum Done {
     Refreshed(Side, wire::Result<Vec<TopicMetadata>>),
-    Prepared(Vec<(usize, wire::Result<Prepared>)>),
+    Prepared(Vec<(usize, Result<Prepared, Unprepared>)>),
+    Anchored(Vec<Owner>, Result<Vec<Link>, offsets::Error>),
     Fetched(Box<Fetched>),
     Produced(Sent),
     Bounds(usize, wire::Result<(i64, i64)>),
@@ -113,6 +119,7 @@ pub(crate) struct Task {
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     fetching: Fetching,
     producing: Producing,
+    anchoring: Anchoring,
     unprepared: BTreeSet<usize>,
     preparing: bool,
     prepare_not_before: Instant,
@@ -166,6 +173,7 @@ impl Task {
             finding: Finding::default(),
             work: FuturesUnordered::new(),
             producing: Producing::new(),
+            anchoring: Anchoring::new(first.anchoring.clone(), now),
             unprepared: BTreeSet::new(),
             preparing: false,
             prepare_not_before: now,
@@ -219,7 +227,7 @@ impl Task {
         let timer = self.timers.first().map(|(at, _)| *at);
         let prepare = (!self.unprepared.is_empty() && !self.preparing).then_some(self.prepare_not_before);
         let fetch = self.fetching.wakes_at();
-        let others = [sweep, memory, prepare, fetch, timer, self.producing.wakes_at()];
+        let others = [sweep, memory, prepare, fetch, timer, self.producing.wakes_at(), self.anchoring.wakes_at()];
         others.into_iter().flatten().chain(refresh).min().unwrap_or(now + METADATA_AGE)
     }
 
@@ -241,6 +249,7 @@ impl Task {
             self.dispatch_refresh(side, now);
         }
         self.dispatch_prepare(now);
+        self.dispatch_anchoring(now);
         self.dispatch_fetch(now);
         self.dispatch_produce(now);
     }
@@ -293,18 +302,29 @@ impl Task {
             seats[*index].stay == Stay::Copied && !partition.is_prepared() && partition.stopped().is_none()
         });
         let wanted = |index: &usize| {
-            let partition = &partitions[*index];
-            let Partition { source, target, .. } = partition;
-            let (start, is_routed) = (seats[*index].start, partition.is_routed());
-            Wanted { index: *index, source: source.clone(), target: target.clone(), start, is_routed }
+            let (partition, seat) = (&partitions[*index], &seats[*index]);
+            Wanted {
+                index: *index,
+                source: partition.source.clone(),
+                target: partition.target.clone(),
+                start: seat.start,
+                anchored: seat.anchored,
+                transforms: partition.transforms(),
+            }
         };
         let missing: Vec<Wanted> = self.unprepared.iter().map(wanted).collect();
         if missing.is_empty() {
             return;
         }
         self.preparing = true;
-        let (source, target) = (self.source.cluster.clone(), self.target.cluster.clone());
-        self.work.push(Box::pin(async move { Done::Prepared(prepare(&source, &target, missing).await) }));
+        let clusters = Clusters {
+            source: self.source.cluster.clone(),
+            target: self.target.cluster.clone(),
+            anchoring: self.anchoring.stores.clone(),
+            read_committed: self.settings.read_committed,
+            budget: self.limits.budget.clone(),
+        };
+        self.work.push(Box::pin(async move { Done::Prepared(prepare(&clusters, missing).await) }));
     }
 
     /// Something about a partition has changed: it queues for what it can do now, or sets a timer.
@@ -328,6 +348,10 @@ impl Task {
         }
         if let Some(what) = self.partitions[index].must_look(now) {
             self.look(index, what);
+        }
+        if self.partitions[index].awaits_anchor() {
+            self.anchoring.moved.insert(index);
+            self.anchoring.hurry();
         }
         if self.asking.contains(&index) {
             return;

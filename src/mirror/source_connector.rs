@@ -192,7 +192,7 @@ impl SourceConnector {
     /// has one, `limits` are the worker's, `rate` is what all tasks of the connector share.
     ///
     /// With `auto.offset.reset=none` a partition without a position is left out and logged;
-    /// [`without_start`](Self::without_start) names those.
+    /// [`without_start`](Self::without_start) names those. Where it is stored how far the copy is, is for the caller to say.
     #[must_use]
     pub fn flow_spec(
         &self,
@@ -213,10 +213,8 @@ impl SourceConnector {
                 Some(FlowPartition {
                     source: partition.clone(),
                     target: TopicPartition::new(topic, partition.partition),
-                    start: start(
-                        positions.get(partition).map(|position| position.offset),
-                        self.config.auto_offset_reset,
-                    )?,
+                    start: self.start(positions.get(partition))?,
+                    anchored: positions.get(partition).and_then(|position| position.anchored),
                     transforms,
                 })
             })
@@ -236,6 +234,7 @@ impl SourceConnector {
                 read_committed: self.config.isolation_level == IsolationLevel::ReadCommitted,
             },
             write: self.write_settings(),
+            anchoring: None,
             limits: limits.clone(),
             rate: rate.clone(),
         }
@@ -262,6 +261,12 @@ impl SourceConnector {
         WriteSettings { codec, levels, poison, join, replication_factor }
     }
 
+    fn start(&self, position: Option<&StoredPosition>) -> Option<Start> {
+        // A copy that has begun needs no rule: its anchor tells where.
+        let begun = position.filter(|position| position.anchored.is_some()).map(|_| Start::Earliest);
+        start(position.map(|position| position.offset), self.config.auto_offset_reset).or(begun)
+    }
+
     /// The partitions that have no stored position while `auto.offset.reset=none` forbids to choose one.
     #[must_use]
     pub fn without_start(
@@ -269,9 +274,7 @@ impl SourceConnector {
         partitions: &[TopicPartition],
         positions: &BTreeMap<TopicPartition, StoredPosition>,
     ) -> Vec<TopicPartition> {
-        let has_start = |partition: &&TopicPartition| {
-            start(positions.get(*partition).map(|position| position.offset), self.config.auto_offset_reset).is_some()
-        };
+        let has_start = |partition: &&TopicPartition| self.start(positions.get(*partition)).is_some();
         partitions.iter().filter(|partition| !has_start(partition)).cloned().collect()
     }
 }

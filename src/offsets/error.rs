@@ -1,5 +1,7 @@
 //! Why the map can't be read or written.
 
+use wire::ResponseError;
+
 /// A failed step of [`OffsetMaps`](super::OffsetMaps).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -33,4 +35,16 @@ pub enum Error {
         /// How many it has.
         found: usize,
     },
+}
+
+impl Error {
+    /// The right to read or write the map is missing.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        let Self::Cluster { cause, .. } = self else { return false };
+        matches!(
+            cause.response(),
+            Some(ResponseError::TopicAuthorizationFailed | ResponseError::ClusterAuthorizationFailed)
+        )
+    }
 }

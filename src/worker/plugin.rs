@@ -8,8 +8,9 @@ use wire::{Cluster, TopicPartition};
 
 use crate::{
     config::{ConfigErrors, Hint, Properties, SourceConnectorConfig, WorkerConfig},
-    flow::{Engine, Flow, FlowStatus, Limits, RateCap, StoredPosition},
+    flow::{Anchoring, Engine, Flow, FlowStatus, Limits, Positions, RateCap, StoredPosition},
     mirror::{self, SourceCheck, SourceConnector},
+    offsets::{self, OffsetMaps},
 };
 
 /// Makes connectors from configurations.
@@ -79,23 +80,24 @@ pub(super) trait Connector: Send + Sync {
         partitions: &[TopicPartition],
         positions: &BTreeMap<TopicPartition, StoredPosition>,
     ) -> BTreeMap<TopicPartition, String>;
-    /// Starts a task from stored positions.
+    /// Starts a task from stored positions; it stores some by itself, before it sends anything.
     fn start(
         &self,
         task: usize,
         partitions: &[TopicPartition],
         positions: &BTreeMap<TopicPartition, StoredPosition>,
+        store: Arc<dyn Positions>,
     ) -> Box<dyn Task>;
 }
 
 /// A running task. Dropping it aborts it.
 pub(super) trait Task: Send + Sync {
     /// Per source partition the last source offset that the target acknowledged.
-    fn positions(&self) -> BTreeMap<TopicPartition, i64>;
+    fn positions(&self) -> BTreeMap<TopicPartition, StoredPosition>;
     /// Which partitions have stopped for good.
     fn status(&self) -> watch::Receiver<FlowStatus>;
     /// Ends it, waiting at most `timeout` for what is unresolved, and returns the final positions.
-    fn drain(self: Box<Self>, timeout: Duration) -> BoxFuture<'static, BTreeMap<TopicPartition, i64>>;
+    fn drain(self: Box<Self>, timeout: Duration) -> BoxFuture<'static, BTreeMap<TopicPartition, StoredPosition>>;
 }
 
 /// MirrorMaker's source connector.
@@ -106,13 +108,24 @@ pub(super) struct MirrorSource {
     pub(super) limits: Limits,
 }
 
-/// A connector with what runs its tasks, what it shares with the others of its worker, and what its tasks share.
-struct Limited(SourceConnector, Engine, Limits, RateCap);
+/// A connector with what its tasks need.
+struct Connected {
+    connector: SourceConnector,
+    /// Runs its tasks.
+    engine: Engine,
+    /// Of the worker.
+    limits: Limits,
+    /// Of all its tasks.
+    rate: RateCap,
+    /// Absent where the target forbids them.
+    maps: Option<OffsetMaps>,
+}
 
 impl Plugin for MirrorSource {
     fn open(&self, config: &Properties) -> Result<Opened, ConfigErrors> {
         let config = SourceConnectorConfig::parse(config, &self.worker)?;
         let (cluster, limits) = (self.cluster.clone(), self.limits.clone());
+        let replication_factor = self.worker.offset_storage.replication_factor;
         Ok(Opened {
             enabled: config.enabled,
             source_alias: config.source_alias.clone(),
@@ -123,11 +136,34 @@ impl Plugin for MirrorSource {
             connect: Box::new(move |rate| {
                 Box::pin(async move {
                     let connector = SourceConnector::connect(config, &cluster).await.map_err(|error| causes(&error))?;
+                    let maps = if connector.config().enabled && connector.config().offset_map {
+                        open_maps(&cluster, connector.config(), replication_factor)
+                            .await
+                            .map_err(|error| causes(&error))?
+                    } else {
+                        None
+                    };
                     let engine = Engine::new(connector.name());
-                    Ok(Box::new(Limited(connector, engine, limits, rate)) as Box<dyn Connector>)
+                    Ok(Box::new(Connected { connector, engine, limits, rate, maps }) as Box<dyn Connector>)
                 })
             }),
         })
+    }
+}
+
+/// The offset map, replicated as the worker's own topics are. None where the target forbids it: then what a kill leaves behind is copied again.
+async fn open_maps(
+    worker: &Cluster,
+    config: &SourceConnectorConfig,
+    replication_factor: i16,
+) -> Result<Option<OffsetMaps>, offsets::Error> {
+    let target = worker.with_alias(config.target_alias.as_str());
+    match OffsetMaps::open(&target, &config.source_alias, replication_factor).await {
+        Err(error @ offsets::Error::Cluster { .. }) if error.is_denied() => {
+            tracing::warn!(connector = config.name, "{error}: records may be copied twice after a crash");
+            Ok(None)
+        }
+        opened => opened.map(Some),
     }
 }
 
@@ -142,20 +178,20 @@ impl Probe for SourceCheck {
     }
 }
 
-impl Connector for Limited {
+impl Connector for Connected {
     fn probe(&self) -> Arc<dyn Probe> {
-        self.0.source_check()
+        self.connector.source_check()
     }
 
     fn sync_topics(&mut self) -> BoxFuture<'_, Result<Refreshed, String>> {
         Box::pin(async move {
-            let partitions = self.0.sync_topics().await.map_err(|error| causes(&error))?;
-            Ok(Refreshed { partitions, topics: self.0.topics(), failures: self.0.failures().clone() })
+            let partitions = self.connector.sync_topics().await.map_err(|error| causes(&error))?;
+            Ok(Refreshed { partitions, topics: self.connector.topics(), failures: self.connector.failures().clone() })
         })
     }
 
     fn task_partitions(&self, partitions: &[TopicPartition]) -> Vec<Vec<TopicPartition>> {
-        self.0.task_partitions(partitions)
+        self.connector.task_partitions(partitions)
     }
 
     fn left_out(
@@ -164,7 +200,7 @@ impl Connector for Limited {
         positions: &BTreeMap<TopicPartition, StoredPosition>,
     ) -> BTreeMap<TopicPartition, String> {
         let reason = "no position is stored and auto.offset.reset=none allows no other start";
-        self.0.without_start(partitions, positions).into_iter().map(|p| (p, reason.to_owned())).collect()
+        self.connector.without_start(partitions, positions).into_iter().map(|p| (p, reason.to_owned())).collect()
     }
 
     fn start(
@@ -172,13 +208,21 @@ impl Connector for Limited {
         task: usize,
         partitions: &[TopicPartition],
         positions: &BTreeMap<TopicPartition, StoredPosition>,
+        store: Arc<dyn Positions>,
     ) -> Box<dyn Task> {
-        Box::new(self.1.start(self.0.flow_spec(task, partitions, positions, &self.2, &self.3)))
+        let Self { connector, engine, limits, rate, maps } = self;
+        let mut spec = connector.flow_spec(task, partitions, positions, limits, rate);
+        spec.anchoring = maps.as_ref().map(|maps| Anchoring {
+            connector: connector.name().to_owned(),
+            maps: maps.clone(),
+            positions: store,
+        });
+        Box::new(engine.start(spec))
     }
 }
 
 impl Task for Flow {
-    fn positions(&self) -> BTreeMap<TopicPartition, i64> {
+    fn positions(&self) -> BTreeMap<TopicPartition, StoredPosition> {
         self.positions()
     }
 
@@ -186,7 +230,7 @@ impl Task for Flow {
         self.status()
     }
 
-    fn drain(self: Box<Self>, timeout: Duration) -> BoxFuture<'static, BTreeMap<TopicPartition, i64>> {
+    fn drain(self: Box<Self>, timeout: Duration) -> BoxFuture<'static, BTreeMap<TopicPartition, StoredPosition>> {
         Box::pin((*self).drain(timeout))
     }
 }

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     config::{self, ConfigError, ConfigErrors, OverridePolicy, Properties, StorageTopic, WorkerConfig},
-    flow::{FlowStatus, RateCap, StoredPosition},
+    flow::{FlowStatus, Positions, RateCap, StoredPosition},
 };
 
 /// The clusters of a test: what they hold, and whether they answer.
@@ -298,6 +298,7 @@ impl Connector for FakeConnector {
         _task: usize,
         partitions: &[TopicPartition],
         positions: &BTreeMap<TopicPartition, StoredPosition>,
+        _store: Arc<dyn Positions>,
     ) -> Box<dyn Task> {
         let from = positions.iter().map(|(partition, position)| (partition.clone(), position.offset)).collect();
         let inside = Arc::new(FakeTask { from, rate: self.rate.clone(), ..FakeTask::default() });
@@ -318,15 +319,19 @@ struct RunningFake {
 }
 
 impl Task for RunningFake {
-    fn positions(&self) -> BTreeMap<TopicPartition, i64> {
-        self.inside.acknowledged.lock().unwrap().clone()
+    fn positions(&self) -> BTreeMap<TopicPartition, StoredPosition> {
+        let acknowledged = self.inside.acknowledged.lock().unwrap();
+        let position = |(partition, offset): (&TopicPartition, &i64)| {
+            (partition.clone(), StoredPosition { offset: *offset, anchored: Some(1) })
+        };
+        acknowledged.iter().map(position).collect()
     }
 
     fn status(&self) -> watch::Receiver<FlowStatus> {
         self.inside.status.subscribe()
     }
 
-    fn drain(self: Box<Self>, _timeout: Duration) -> BoxFuture<'static, BTreeMap<TopicPartition, i64>> {
+    fn drain(self: Box<Self>, _timeout: Duration) -> BoxFuture<'static, BTreeMap<TopicPartition, StoredPosition>> {
         Box::pin(async move {
             self.clusters.may_drain.subscribe().wait_for(|may| *may).await.unwrap();
             self.clusters.tasks.lock().unwrap().remove(&self.partitions);

@@ -36,6 +36,7 @@ pub(crate) fn spec(source: &str, target: &str, from: &str, to: &str, partitions:
         source: TopicPartition::new(from, p),
         target: TopicPartition::new(to, p),
         start,
+        anchored: None,
         transforms: None,
     };
     FlowSpec {
@@ -49,6 +50,7 @@ pub(crate) fn spec(source: &str, target: &str, from: &str, to: &str, partitions:
         write: WriteSettings::default(),
         limits: Limits::default(),
         rate: RateCap::default(),
+        anchoring: None,
     }
 }
 
@@ -56,7 +58,7 @@ pub(crate) fn spec(source: &str, target: &str, from: &str, to: &str, partitions:
 pub(crate) async fn reached(flow: &Flow, topic: &str, last: &[i64]) -> Result<()> {
     let wanted: BTreeMap<_, _> = last.iter().zip(0..).map(|(o, p)| (TopicPartition::new(topic, p), *o)).collect();
     wait_until("the flow's positions", DEADLINE, || async {
-        let now = flow.positions();
+        let now: BTreeMap<_, _> = flow.positions().into_iter().map(|(p, at)| (p, at.offset)).collect();
         ensure!(now == wanted, "positions {now:?}, status {:?}", *flow.status().borrow());
         Ok(())
     })
@@ -99,7 +101,7 @@ async fn every_codec_arrives_record_by_record() -> Result<()> {
     produce(&pair.source, &from, 3, &awkward_records(10), Codec::Lz4).await?;
     reached(&flow, &from, &[499, 499, 499, 509, 499]).await?;
     let positions = flow.drain(DEADLINE).await;
-    assert_eq!(positions[&TopicPartition::new(&from, 3)], 509);
+    assert_eq!(positions[&TopicPartition::new(&from, 3)].offset, 509);
     assert_eq!(read_all(&pair.target, &to).await?, read_all(&pair.source, &from).await?);
     Ok(())
 }
@@ -150,10 +152,11 @@ async fn flows_of_one_engine_come_and_go() -> Result<()> {
             produce_with(&pair.source, &from, partition, &records, &single).await?;
         }
         // Mostly in the middle of the copy.
-        next = coming.drain(DEADLINE).await.get(&key).map_or(next, |last| last + 1);
+        next = coming.drain(DEADLINE).await.get(&key).map_or(next, |last| last.offset + 1);
     }
     let last = one(0, Start::At(next));
-    let goes_on = |flow: &Flow, p| flow.positions().get(&TopicPartition::new(&from, p)).copied() == Some(1_199);
+    let goes_on =
+        |flow: &Flow, p| flow.positions().get(&TopicPartition::new(&from, p)).is_some_and(|at| at.offset == 1_199);
     wait_until("both flows to arrive", DEADLINE, || async {
         let (a, b) = (last.positions(), lasting.positions());
         ensure!((goes_on(&last, 0) || next == 1_200) && goes_on(&lasting, 1), "{a:?} from {next}, {b:?}");
@@ -166,7 +169,7 @@ async fn flows_of_one_engine_come_and_go() -> Result<()> {
     produce(&pair.source, &from, 1, &[Record::value("after")], Codec::None).await?;
     wait_until("the other flow to go on", DEADLINE, || async {
         let now = lasting.positions();
-        ensure!(now.get(&TopicPartition::new(&from, 1)) == Some(&1_200), "{now:?}");
+        ensure!(now.get(&TopicPartition::new(&from, 1)).is_some_and(|at| at.offset == 1_200), "{now:?}");
         Ok(())
     })
     .await

@@ -35,6 +35,7 @@ fn flow(source: &str, target: &str, topic: &str, partitions: i32) -> Flow {
         source: TopicPartition::new(topic, p),
         target: TopicPartition::new(topic, p),
         start: Start::Earliest,
+        anchored: None,
         transforms: None,
     };
     Engine::new("test").start(FlowSpec {
@@ -48,6 +49,7 @@ fn flow(source: &str, target: &str, topic: &str, partitions: i32) -> Flow {
         write: WriteSettings::default(),
         limits: Limits::default(),
         rate: RateCap::default(),
+        anchoring: None,
     })
 }
 
@@ -58,7 +60,7 @@ async fn caught_up(flow: &Flow, source: &str, topic: &str) -> Result<()> {
         let stopped = flow.status().borrow().stopped.clone();
         ensure!(stopped.is_empty(), "stopped: {stopped:?}");
         for (end, p) in ends.iter().zip(0..) {
-            let last = positions.get(&TopicPartition::new(topic, p)).copied().unwrap_or(-1);
+            let last = positions.get(&TopicPartition::new(topic, p)).map_or(-1, |at| at.offset);
             ensure!(last + 1 == end.high, "partition {p} is at {last} of {}", end.high);
         }
         Ok(())
@@ -158,7 +160,7 @@ async fn brokers_killed_in_mid_copy_lose_and_reorder_nothing() -> Result<()> {
     let flow = flow(&source.bootstrap(), &target.bootstrap(), &topic, 6);
     let bulk = Bulk::new(100_000, 6);
     bulk_produce(&source.bootstrap(), &topic, &bulk).await?;
-    let copied = || flow.positions().values().map(|last| last + 1).sum::<i64>();
+    let copied = || flow.positions().values().map(|last| last.offset + 1).sum::<i64>();
     wait_until("the copy to be under way", DEADLINE, || async {
         ensure!(copied() > 0, "nothing yet");
         Ok(())

@@ -17,7 +17,6 @@ mod target;
 mod transforms;
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -125,40 +124,6 @@ impl Copy<'_> {
         Ok(())
     }
 
-    /// Waits until the target holds each record at least once, in order: what repeats positions seen before is passed
-    /// over, the rest must be the source. Needs records no two of which are alike.
-    async fn wait_equal_but_for_repeats(&self, worker: &Kmirror) -> Result<()> {
-        self.wait_arrived(worker).await?;
-        worker
-            .until("all records on the target", DEADLINE, async || {
-                let (source, target) = self.read().await?;
-                ensure!(source.len() == target.len(), "{} partitions of {}", target.len(), source.len());
-                source.iter().zip(&target).try_for_each(|(source, target)| self.equal_but_for_repeats(source, target))
-            })
-            .await
-    }
-
-    fn equal_but_for_repeats(&self, source: &[RecordView], target: &[RecordView]) -> Result<()> {
-        let positions: HashMap<_, _> = source.iter().enumerate().map(|(at, record)| (&record.value, at)).collect();
-        ensure!(positions.len() == source.len(), "records of {} are alike", self.topic);
-        let mut next = 0;
-        for record in target {
-            let at = *positions
-                .get(&record.value)
-                .with_context(|| format!("foreign to {}: {}", self.topic, brief(record)))?;
-            let mut original = source[at].clone();
-            original.offset = record.offset;
-            ensure!(original == *record, "altered: {} became {}", brief(&source[at]), brief(record));
-            match at.cmp(&next) {
-                std::cmp::Ordering::Less => {}
-                std::cmp::Ordering::Equal => next += 1,
-                std::cmp::Ordering::Greater => bail!("source offset {at} comes where {next} is due in {}", self.remote),
-            }
-        }
-        ensure!(next == source.len(), "{next} of {} records of {}", source.len(), self.topic);
-        Ok(())
-    }
-
     async fn read(&self) -> Result<(Vec<Vec<RecordView>>, Vec<Vec<RecordView>>)> {
         Ok((read_all(self.source, self.topic).await?, read_all(self.target, self.remote).await?))
     }
@@ -169,7 +134,7 @@ impl Copy<'_> {
     }
 
     /// Waits until more than `count` records are on the target.
-    async fn wait_more_than(&self, worker: &Kmirror, count: i64) -> Result<i64> {
+    pub(crate) async fn wait_more_than(&self, worker: &Kmirror, count: i64) -> Result<i64> {
         worker
             .until(&format!("more than {count} records in {}", self.remote), DEADLINE, async || {
                 let arrived = self.arrived().await;

@@ -177,7 +177,7 @@ impl Cluster {
         told.pop().map_or_else(|| Err(self.not_told(OffsetForLeaderEpochRequest::API, partition)), |(_, end)| end)
     }
 
-    /// One past the last record in the leaders' logs. In-sync replicas may lack the last ones, which consumers don't see: ListOffsets and Fetch
+    /// One past the last record in the leaders' logs; a partition may be named twice. In-sync replicas may lack the last ones, which consumers don't see: ListOffsets and Fetch
     /// end before those. The outcome of each is told beside it.
     ///
     /// # Errors
@@ -193,7 +193,7 @@ impl Cluster {
             ends.extend(self.list_offsets(&latest).await?);
         }
         let not_told = |p: &TopicPartition| Err(self.not_told(OffsetForLeaderEpochRequest::API, p));
-        let mut end = |p: &TopicPartition| ends.remove(p).unwrap_or_else(|| not_told(p));
+        let end = |p: &TopicPartition| ends.get(p).cloned().unwrap_or_else(|| not_told(p));
         Ok(partitions.iter().map(|partition| (partition.clone(), end(partition))).collect())
     }
 

@@ -173,6 +173,14 @@ pub const MIRROR_SOURCE_KEYS: &[Key] = &[
          key and makes batches of its own.",
     ),
     Key::new(
+        "kmirror.offset.map.enabled",
+        Boolean,
+        Value("true"),
+        "Whether it is stored, in topic mm2-offset-map.<source alias>.internal of the target, how far each partition's copy is and \
+         where its records stand there. With false a copy that was interrupted goes on at its stored position, so that records are \
+         copied twice after a crash, as MirrorMaker, which has no such key, copies them.",
+    ),
+    Key::new(
         "kmirror.poison.policy",
         String,
         Value("fail"),

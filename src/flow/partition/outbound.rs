@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use wire::HEADER_LEN;
+use wire::{HEADER_LEN, sequence_after};
 
 use crate::flow::tail::Written;
 
@@ -280,6 +280,13 @@ impl Outbound {
         }
         self.see_nothing();
         (Look::Seen, self.settle(now, written))
+    }
+
+    /// Whether what the leader has of ours ends with one of the unresolved batches, or right before the first.
+    pub(super) fn ends_with(&self, last_sequence: i32) -> bool {
+        let next = sequence_after(last_sequence, 1);
+        let is_behind = |sent: &Sent| sequence_after(sent.batch.sequence, sent.batch.records) == next;
+        self.sent.front().is_some_and(|first| first.batch.sequence == next) || self.sent.iter().any(is_behind)
     }
 
     /// The target's log can't be looked at.

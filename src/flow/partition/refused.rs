@@ -42,6 +42,10 @@ impl Refusals {
         Self { rules, smaller: usize::MAX, asking_for: 0, poison: BTreeMap::new(), levels, transforms, limits }
     }
 
+    pub(super) fn transforms(&self) -> Option<Arc<RecordTransforms>> {
+        self.transforms.clone()
+    }
+
     /// How what begins at `position` is written.
     pub(super) fn manner(&self, position: i64) -> Manner {
         let Rules { codec, join, .. } = self.rules;
@@ -70,6 +74,11 @@ impl Refusals {
     /// Records before `next` that are to be left out.
     pub(super) fn poison_before(&self, next: i64) -> BTreeMap<i64, String> {
         self.poison.range(..next).map(|(offset, words)| (*offset, words.clone())).collect()
+    }
+
+    /// Records that are left out from where the copy stands on, as far as known.
+    pub(super) fn left_out(&self) -> Vec<i64> {
+        self.poison.keys().copied().collect()
     }
 
     /// All before this offset is settled.
@@ -143,6 +152,10 @@ impl Partition {
             self.refusals.asking_for = bytes;
         } else {
             self.refusals.rules.refused_before = next;
+        }
+        if !poison.is_empty() {
+            // Whoever takes over has to know why the target lacks them.
+            self.await_anchor();
         }
         self.refusals.poison.append(&mut poison);
         self.rewind();

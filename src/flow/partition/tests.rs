@@ -42,7 +42,8 @@ fn new() -> Partition {
 
 fn started() -> Partition {
     let mut partition = new();
-    partition.prepared(0, ProducerId { id: 7, epoch: 0 }, Some(0));
+    let producer = ProducerId { id: 7, epoch: 0 };
+    partition.prepared(Begun { position: 0, producer, sequence: 0, target_end: Some(0), track: None });
     partition
 }
 
@@ -318,8 +319,8 @@ fn a_missing_topic_has_some_grace_wherever_it_is_missed() {
         message: None,
     };
     let mut partition = new();
-    assert_eq!(partition.prepare_refused(&missing, now), Verdict::Refresh);
-    assert_eq!(partition.prepare_refused(&missing, now + NEW_GRACE), Verdict::Stop);
+    assert_eq!(partition.prepare_refused(missing.clone().into(), now), Verdict::Refresh);
+    assert_eq!(partition.prepare_refused(missing.into(), now + NEW_GRACE), Verdict::Stop);
 
     for (at_target, named) in [(false, "Metadata of t-0"), (true, "Metadata of a.t-0")] {
         let mut partition = started();
@@ -484,12 +485,20 @@ fn a_refused_sequence_is_looked_up_in_the_log() {
     let theirs = Written { records: 2, ..second };
     assert_eq!(another.looked("b", tail(&[theirs]), later).0, Verdict::Stop);
     let text = another.stopped().expect("a reason").to_string();
-    assert!(text.contains("another writer has used its producer id, from sequence 5 on"), "{text}");
+    assert!(text.contains("is copied by another worker now"), "{text}");
 
-    let mut unseen = second_is_refused();
-    assert_eq!(unseen.looked("b", Err(Blind::Unseen { readable: 5, end: 8 }), later), (Verdict::Refresh, None));
-    assert_eq!(unseen.must_look(later), None);
-    assert!(unseen.must_look(much_later).is_some(), "again and again");
+    let unseen = |remembered| Err(Blind::Unseen { readable: 5, end: 8, remembered });
+    for remembered in [None, Some(3), Some(9)] {
+        let mut waits = second_is_refused();
+        assert_eq!(waits.looked("b", unseen(remembered), later), (Verdict::Refresh, None));
+        assert_eq!(waits.must_look(later), None);
+        assert!(waits.must_look(much_later).is_some(), "again and again");
+    }
+    for remembered in [4, 7] {
+        let mut recognised = second_is_refused();
+        assert_eq!(recognised.looked("b", unseen(Some(remembered)), later), (Verdict::Wait, None));
+        assert_eq!(base_sequence(&next(&mut recognised, later).expect("the second batch")), 5);
+    }
 
     let mut regressed = second_is_refused();
     assert_eq!(regressed.looked("b", Err(Blind::Regressed { from: 5, end: 3 }), later).0, Verdict::Stop);

@@ -19,7 +19,7 @@ use super::{
 use crate::flow::{
     Start,
     error::Stopped,
-    partition::Verdict,
+    partition::{Unprepared, Verdict},
     recode::{RecodeError, Rewritten},
     tail::{Blind, LookFor, Tail, tail},
 };
@@ -30,6 +30,7 @@ impl Task {
         match done {
             Done::Refreshed(side, answer) => self.refreshed(side, answer, now),
             Done::Prepared(outcomes) => self.prepared(outcomes, now),
+            Done::Anchored(owners, outcome) => self.anchored(owners, outcome, now),
             Done::Fetched(fetched) => self.fetched(*fetched, now),
             Done::Produced(sent) => self.produced(sent, now),
             Done::Bounds(index, answer) => self.bounds_known(index, answer, now),
@@ -101,7 +102,7 @@ impl Task {
         self.reconsider_all(now);
     }
 
-    fn prepared(&mut self, outcomes: Vec<(usize, wire::Result<Prepared>)>, now: Instant) {
+    fn prepared(&mut self, outcomes: Vec<(usize, Result<Prepared, Unprepared>)>, now: Instant) {
         self.preparing = false;
         for (index, outcome) in outcomes {
             if self.seats[index].stay == Stay::Left {
@@ -109,13 +110,23 @@ impl Task {
                 continue;
             }
             let error = match outcome {
-                Ok(Prepared { position, producer, target_end, max_batch_bytes }) => {
-                    self.partitions[index].prepared(position, producer, target_end);
-                    self.partitions[index].limit_known(max_batch_bytes);
+                Ok(Prepared { begun, max_batch_bytes }) => {
+                    let (position, start) = (begun.position, self.seats[index].start);
+                    let partition = &mut self.partitions[index];
+                    partition.prepared(begun);
+                    partition.limit_known(max_batch_bytes);
+                    if let Some(generation) = partition.generation() {
+                        self.anchored_as(index, generation);
+                    }
                     self.unprepared.remove(&index);
                     self.reconsider(index, now);
-                    // A copy that begins at the end stands there from now on, also for the next start.
-                    if self.seats[index].start == Start::Latest && position > 0 {
+                    // A copy that begins at the end stands there from now on, also for the next start; so does one that was found further on.
+                    let stands = match start {
+                        Start::At(from) => position > from,
+                        Start::Earliest => self.seats[index].anchored.is_some(),
+                        Start::Latest => true,
+                    };
+                    if stands && position > 0 {
                         self.store(index, position - 1);
                     }
                     continue;
@@ -123,10 +134,11 @@ impl Task {
                 Err(error) => error,
             };
             self.prepare_not_before = now + Duration::from_millis(500);
-            match self.partitions[index].prepare_refused(&error, now) {
+            let text = error.to_string();
+            match self.partitions[index].prepare_refused(error, now) {
                 Verdict::Stop => self.tell_stopped(index),
                 Verdict::Wait | Verdict::Refresh | Verdict::AskLimit | Verdict::Recode => {
-                    self.source.failed("preparing partitions".to_owned(), &error.to_string(), &self.name);
+                    self.source.failed("preparing partitions".to_owned(), &text, &self.name);
                 }
             }
         }

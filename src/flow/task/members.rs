@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -31,6 +31,8 @@ pub(crate) struct Joining {
     pub(crate) partitions: Vec<FlowPartition>,
     /// Of each partition the last source offset that the target acknowledged.
     pub(crate) acknowledged: Arc<[AtomicI64]>,
+    /// Of each partition the generation of its anchors.
+    pub(crate) generations: Arc<[AtomicU64]>,
     /// Of its batches.
     pub(crate) counts: Arc<PlanCounts>,
     pub(crate) status: watch::Sender<FlowStatus>,
@@ -39,6 +41,7 @@ pub(crate) struct Joining {
 pub(super) struct Member {
     name: String,
     acknowledged: Arc<[AtomicI64]>,
+    generations: Arc<[AtomicU64]>,
     status: watch::Sender<FlowStatus>,
     /// Its partitions' places in the task.
     places: Vec<usize>,
@@ -51,6 +54,8 @@ pub(super) struct Seat {
     /// Which of the member's partitions it is.
     nth: usize,
     pub(super) start: Start,
+    /// See [`FlowPartition::anchored`].
+    pub(super) anchored: Option<u64>,
     pub(super) stay: Stay,
 }
 
@@ -73,18 +78,18 @@ impl Task {
     }
 
     fn join(&mut self, joining: Joining) {
-        let Joining { id, name, partitions, acknowledged, counts, status } = joining;
+        let Joining { id, name, partitions, acknowledged, generations, counts, status } = joining;
         tracing::info!(flow = name, partitions = partitions.len(), "copying starts");
         let (mut free, left) = std::mem::take(&mut self.left).into_iter().partition(|index| self.is_quiet(*index));
         self.left = left;
         let places = partitions.into_iter().enumerate().map(|(nth, partition)| {
-            let FlowPartition { source, target, start, transforms } = partition;
-            let seat = Seat { member: id, nth, start, stay: Stay::Copied };
+            let FlowPartition { source, target, start, anchored, transforms } = partition;
+            let seat = Seat { member: id, nth, start, anchored, stay: Stay::Copied };
             self.seat(&mut free, seat, Partition::new(source, target, transforms, &self.write, Arc::clone(&counts)))
         });
         let places = places.collect();
         self.left.extend(free);
-        self.members.insert(id, Member { name, acknowledged, status, places, drained: None });
+        self.members.insert(id, Member { name, acknowledged, generations, status, places, drained: None });
         self.name_topics();
         self.source.refresh_now();
         self.target.refresh_now();
@@ -129,9 +134,14 @@ impl Task {
     /// Lets go of the flows that wait for nothing but what was sent, and whose wait is over.
     pub(super) fn let_go(&mut self) {
         for id in self.draining.clone() {
-            let resolved =
-                self.members.get(&id).is_none_or(|member| !member.places.iter().any(|index| self.owes(*index)));
-            if resolved {
+            let Some(member) = self.members.get(&id) else { continue };
+            if member.places.iter().any(|index| self.owes(*index)) {
+                continue;
+            }
+            // What is stored last is all that was acknowledged: whoever goes on finds nothing to be looked for.
+            if member.places.iter().any(|index| self.anchoring.concerns(*index)) {
+                self.anchoring.hurry();
+            } else {
                 self.leave(id);
             }
         }
@@ -151,6 +161,7 @@ impl Task {
         for index in member.places {
             self.seats[index].stay = Stay::Left;
             self.partitions[index].abandon();
+            self.anchoring.forget(index);
             self.reconsider(index, now);
             self.fetching.leave(index);
             self.left.push(index);
@@ -187,10 +198,21 @@ impl Task {
     }
 
     /// The target has acknowledged a partition's records up to this source offset.
-    pub(super) fn store(&self, index: usize, offset: i64) {
+    pub(super) fn store(&mut self, index: usize, offset: i64) {
         let seat = &self.seats[index];
         if let Some(member) = self.members.get(&seat.member) {
             member.acknowledged[seat.nth].store(offset, Ordering::Release);
+        }
+        if self.partitions[index].generation().is_some() {
+            self.anchoring.moved.insert(index);
+        }
+    }
+
+    /// Positions of a partition belong to anchors of this generation from now on.
+    pub(super) fn anchored_as(&self, index: usize, generation: u64) {
+        let seat = &self.seats[index];
+        if let Some(member) = self.members.get(&seat.member) {
+            member.generations[seat.nth].store(generation, Ordering::Release);
         }
     }
 

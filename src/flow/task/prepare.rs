@@ -1,33 +1,55 @@
 //! What a partition needs before it can be copied: an offset to begin at, a producer id, and what is known of the target's limits.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures_util::{StreamExt as _, stream};
-use wire::{Cluster, ConfigEntry, OffsetSpec, ProducerId, ResponseError, TopicPartition};
+use wire::{Budget, Cluster, ConfigEntry, OffsetSpec, ProducerId, ResponseError, TopicPartition};
 
-use crate::flow::Start;
+use crate::{
+    flow::{
+        Anchoring, Start, StoredPosition,
+        error::Stopped,
+        partition::{Begun, Track, Unprepared},
+        tail::Blind,
+        takeover::{Beginning, Copied, NotTaken, Piece, Resumed, beginning, take_over},
+    },
+    offsets::{Anchor, Link},
+    transforms::RecordTransforms,
+};
 
-/// Producer ids asked for at the same time.
-const PRODUCER_IDS_AT_ONCE: usize = 16;
+/// Partitions that are looked into, or get a producer id, at the same time.
+const AT_ONCE: usize = 16;
 /// What limits a batch, bytes: beyond the first a broker refuses it as MESSAGE_TOO_LARGE, beyond the second as RECORD_LIST_TOO_LARGE.
 const BATCH_LIMITS: [&str; 2] = ["max.message.bytes", "segment.bytes"];
 
+/// The two clusters, and what is stored of copies.
+#[derive(Debug, Clone)]
+pub(super) struct Clusters {
+    pub(super) source: Cluster,
+    pub(super) target: Cluster,
+    pub(super) anchoring: Option<Anchoring>,
+    pub(super) read_committed: bool,
+    pub(super) budget: Budget,
+}
+
 /// A partition that is to be copied.
+#[derive(Debug)]
 pub(super) struct Wanted {
     pub(super) index: usize,
     pub(super) source: TopicPartition,
     pub(super) target: TopicPartition,
     pub(super) start: Start,
-    pub(super) is_routed: bool,
+    pub(super) anchored: Option<u64>,
+    pub(super) transforms: Option<Arc<RecordTransforms>>,
 }
 
 /// What it needs.
+#[derive(Debug)]
 pub(super) struct Prepared {
-    /// Next source offset to copy.
-    pub(super) position: i64,
-    pub(super) producer: ProducerId,
-    /// One past the last record in the target's log; absent where it may not be read.
-    pub(super) target_end: Option<i64>,
+    pub(super) begun: Begun,
     /// The target's, where it tells.
     pub(super) max_batch_bytes: Option<usize>,
 }
@@ -66,12 +88,20 @@ async fn log_ends(target: &Cluster, targets: &[TopicPartition]) -> BTreeMap<Topi
     }
 }
 
-/// Start offsets, producer ids and limits of new partitions.
-pub(super) async fn prepare(
-    source: &Cluster,
-    target: &Cluster,
-    wanted: Vec<Wanted>,
-) -> Vec<(usize, wire::Result<Prepared>)> {
+/// Start offsets, producer ids and limits of new partitions; where each was left off, if it was copied before.
+pub(super) async fn prepare(clusters: &Clusters, wanted: Vec<Wanted>) -> Vec<(usize, Result<Prepared, Unprepared>)> {
+    if let Some(Anchoring { maps, .. }) = &clusters.anchoring
+        && let Err(cause) = maps.read_on().await
+    {
+        let not_yet = |wanted: &Wanted| (wanted.index, Err(Unprepared::NotYet(cause.to_string())));
+        return wanted.iter().map(not_yet).collect();
+    }
+    // Which topics they are is compared with what the anchors say.
+    let sources: BTreeSet<String> = wanted.iter().map(|wanted| wanted.source.topic.clone()).collect();
+    let sources: Vec<String> = sources.into_iter().collect();
+    if let Err(cause) = clusters.source.topics(Some(&sources)).await {
+        return wanted.iter().map(|wanted| (wanted.index, Err(cause.clone().into()))).collect();
+    }
     let asked: Vec<(TopicPartition, OffsetSpec)> = wanted
         .iter()
         .filter_map(|wanted| match wanted.start {
@@ -84,31 +114,243 @@ pub(super) async fn prepare(
     let topics: Vec<String> = topics.into_iter().collect();
     // Where records choose their topics none is known yet.
     let targets: Vec<TopicPartition> =
-        wanted.iter().filter(|wanted| !wanted.is_routed).map(|wanted| wanted.target.clone()).collect();
-    let (told, limits, ends) =
-        tokio::join!(source.list_offsets(&asked), batch_limits(target, &topics), log_ends(target, &targets));
+        wanted.iter().filter(|wanted| !wanted.is_routed()).map(|wanted| wanted.target.clone()).collect();
+    let (told, limits, ends) = tokio::join!(
+        clusters.source.list_offsets(&asked),
+        batch_limits(&clusters.target, &topics),
+        log_ends(&clusters.target, &targets),
+    );
     let told: BTreeMap<TopicPartition, wire::Result<i64>> = match told {
         Ok(told) => told.into_iter().collect(),
         Err(e) => asked.into_iter().map(|(partition, _)| (partition, Err(e.clone()))).collect(),
     };
-    stream::iter(wanted)
-        .map(|Wanted { index, source, target: at, start, .. }| {
-            let position = match start {
-                Start::At(offset) => Ok(offset),
-                Start::Earliest | Start::Latest => told.get(&source).cloned().unwrap_or(Ok(0)),
-            };
-            let max_batch_bytes = limits.get(&at.topic).copied();
-            let target_end = ends.get(&at).cloned().unwrap_or(Ok(None));
+    let found: Vec<(Wanted, Result<Found, Unprepared>)> = stream::iter(wanted)
+        .map(|wanted| {
+            let told = told.get(&wanted.source).cloned();
+            let end = ends.get(&wanted.target).cloned().unwrap_or(Ok(None));
             async move {
-                let prepared = async {
-                    let (position, target_end) = (position?, target_end?);
-                    let producer = target.init_producer_id().await?;
-                    Ok(Prepared { position, producer, target_end, max_batch_bytes })
-                };
-                (index, prepared.await)
+                let found = clusters.find(&wanted, told, end).await;
+                (wanted, found)
             }
         })
-        .buffer_unordered(PRODUCER_IDS_AT_ONCE)
+        .buffer_unordered(AT_ONCE)
         .collect()
-        .await
+        .await;
+    let begun = clusters.anchor(found).await;
+    begun
+        .into_iter()
+        .map(|(wanted, begun)| {
+            let max_batch_bytes = limits.get(&wanted.target.topic).copied();
+            (wanted.index, begun.map(|begun| Prepared { begun, max_batch_bytes }))
+        })
+        .collect()
+}
+
+/// Where a copy goes on.
+struct Found {
+    position: i64,
+    producer: ProducerId,
+    count: u64,
+    target_end: Option<i64>,
+    /// Generation of the anchor that was there.
+    generation: u64,
+    /// What of the map was not stored with it; absent where the copy begins anew.
+    pieces: Option<Vec<Piece>>,
+}
+
+impl Wanted {
+    fn is_routed(&self) -> bool {
+        self.transforms.as_ref().is_some_and(|transforms| transforms.fixed_topic().is_none())
+    }
+
+    fn link(&self, connector: &str) -> Link {
+        Link { connector: connector.to_owned(), source: self.source.clone(), target: self.target.clone() }
+    }
+}
+
+impl Clusters {
+    /// Where the copy of a partition goes on: `told` is where it begins if that had to be asked, `end` is the end of the target's log.
+    async fn find(
+        &self,
+        wanted: &Wanted,
+        told: Option<wire::Result<i64>>,
+        end: wire::Result<Option<i64>>,
+    ) -> Result<Found, Unprepared> {
+        let target_end = end?;
+        // Of what is not looked at in the target, or goes to topics by record, nothing is found again.
+        let anchoring = self.anchoring.as_ref().filter(|_| target_end.is_some());
+        let anchor = anchoring.and_then(|stores| stores.maps.anchor(&wanted.link(&stores.connector)));
+        if let Some((end, _)) = target_end.zip(anchoring) {
+            match beginning(anchor.as_ref(), wanted.anchored) {
+                Beginning::Resumed(anchor) => return self.resume(wanted, anchor, end).await,
+                Beginning::Lost(cause) => {
+                    let partition = wanted.source.clone();
+                    return Err(Unprepared::Stopped(Box::new(Stopped::AnchorLost { partition, cause })));
+                }
+                Beginning::Anew => {}
+            }
+        }
+        let position = match wanted.start {
+            Start::At(offset) => offset,
+            Start::Earliest | Start::Latest => told.unwrap_or(Ok(0))?,
+        };
+        let after = anchor.as_ref().map(|anchor| anchor.producer);
+        let producer = match after {
+            // So that what is still on its way from before is refused.
+            Some(ProducerId { id, epoch }) if epoch < i16::MAX => ProducerId { id, epoch: epoch + 1 },
+            _ => self.target.init_producer_id().await?,
+        };
+        let generation = anchor.map_or(0, |anchor| anchor.generation);
+        Ok(Found { position, producer, count: 0, target_end, generation, pieces: None })
+    }
+
+    async fn resume(&self, wanted: &Wanted, anchor: &Anchor, end: i64) -> Result<Found, Unprepared> {
+        for (cluster, partition, was) in
+            [(&self.source, &wanted.source, anchor.source_id), (&self.target, &wanted.target, anchor.target_id)]
+        {
+            let is = cluster.known_topic(&partition.topic).map_or(0, |topic| topic.id);
+            if was != 0 && is != 0 && was != is {
+                let (cluster, partition) = (cluster.alias().to_owned(), partition.clone());
+                return Err(Unprepared::Stopped(Box::new(Stopped::Recreated { cluster, partition, was, is })));
+            }
+        }
+        let resumed = if end == anchor.target_offset {
+            Resumed::of(anchor)
+        } else {
+            let copied = Copied {
+                from: &wanted.source,
+                to: &wanted.target,
+                read_committed: self.read_committed,
+                transforms: wanted.transforms.as_deref(),
+                compacted: self.is_compacted(&wanted.source.topic).await?,
+            };
+            let taken = take_over(&self.source, &self.target, copied, anchor, &self.budget).await;
+            taken.map_err(|cause| self.not_taken(wanted, cause))?
+        };
+        let Resumed { position, count, target_end, pieces, foreign, doubled } = resumed;
+        if count > anchor.count || foreign > 0 || doubled > 0 {
+            let (from, records) = (&wanted.source, count - anchor.count);
+            tracing::info!(%from, position, records, foreign, doubled, "found again behind its anchor");
+        }
+        let (producer, generation) = (anchor.producer, anchor.generation);
+        Ok(Found { position, producer, count, target_end: Some(target_end), generation, pieces: Some(pieces) })
+    }
+
+    async fn is_compacted(&self, topic: &str) -> wire::Result<bool> {
+        let told = self.source.describe_topic_configs(&[topic.to_owned()], Some(&["cleanup.policy"])).await?;
+        // Who may not ask takes it as not compacted: what is missing then is found out.
+        let settings = told.into_iter().filter_map(|(_, settings)| settings.ok()).flatten();
+        Ok(settings.filter_map(|setting| setting.value).any(|policy| policy.contains("compact")))
+    }
+
+    fn not_taken(&self, wanted: &Wanted, cause: NotTaken) -> Unprepared {
+        let lost = |cause: String| {
+            Unprepared::Stopped(Box::new(Stopped::AnchorLost { partition: wanted.source.clone(), cause }))
+        };
+        match cause {
+            NotTaken::Blind(Blind::Failed(cause)) | NotTaken::Source(cause) => match cause.response() {
+                Some(ResponseError::OffsetOutOfRange) => lost(cause.to_string()),
+                _ => Unprepared::Failed(cause),
+            },
+            NotTaken::Blind(Blind::Regressed { from, end }) => Unprepared::Stopped(Box::new(Stopped::Regressed {
+                cluster: self.target.alias().to_owned(),
+                partition: wanted.target.clone(),
+                acknowledged: from,
+                end,
+            })),
+            NotTaken::Blind(unseen @ Blind::Unseen { .. }) => {
+                Unprepared::NotYet(format!("log of {} in cluster {}: {unseen}", wanted.target, self.target.alias()))
+            }
+            NotTaken::Lost(cause) => lost(cause.to_string()),
+        }
+    }
+
+    /// Stores anchors of what was found, and where positions were set from outside, that this was heeded: both before anything is sent.
+    async fn anchor(
+        &self,
+        found: Vec<(Wanted, Result<Found, Unprepared>)>,
+    ) -> Vec<(Wanted, Result<Begun, Unprepared>)> {
+        let Some(Anchoring { connector, maps, positions }) = &self.anchoring else {
+            return found.into_iter().map(|(wanted, found)| (wanted, found.map(Found::begun))).collect();
+        };
+        let (mut updates, mut heeded) = (Vec::new(), BTreeMap::new());
+        let mut begun: Vec<(Wanted, Result<Begun, Unprepared>)> = Vec::new();
+        for (wanted, found) in found {
+            let mut found = match found {
+                Ok(found) => found,
+                Err(cause) => {
+                    begun.push((wanted, Err(cause)));
+                    continue;
+                }
+            };
+            if let Some(target_offset) = found.target_end {
+                let link = wanted.link(connector);
+                let mut map = maps.writer(&link);
+                let is_new = found.pieces.is_none();
+                match found.pieces.take() {
+                    Some(pieces) => {
+                        pieces.into_iter().for_each(|piece| map.written(piece.source, piece.target, piece.records));
+                    }
+                    None => map.copies_again_from(found.position),
+                }
+                let leader = |cluster: &Cluster, at| cluster.leader(at).map_or(-1, |leader: wire::Leader| leader.epoch);
+                let id = |cluster: &Cluster, name| cluster.known_topic(name).map_or(0, |topic| topic.id);
+                let anchor = Anchor {
+                    generation: found.generation + 1,
+                    source_id: id(&self.source, &wanted.source.topic),
+                    target_id: id(&self.target, &wanted.target.topic),
+                    source_epoch: leader(&self.source, &wanted.source),
+                    target_epoch: leader(&self.target, &wanted.target),
+                    producer: found.producer,
+                    count: found.count,
+                    source_offset: found.position,
+                    target_offset,
+                    left_out: Vec::new(),
+                };
+                updates.push((link, map.update(anchor.clone())));
+                if is_new {
+                    // MirrorMaker takes -1 for none.
+                    let offset = if wanted.start == Start::Earliest { -1 } else { found.position - 1 };
+                    let position = StoredPosition { offset, anchored: Some(anchor.generation) };
+                    heeded.insert(wanted.source.clone(), position);
+                }
+                let track = Some(Track::new(&anchor, map));
+                begun.push((wanted, Ok(Begun { track, ..found.begun() })));
+            } else {
+                begun.push((wanted, Ok(found.begun())));
+            }
+        }
+        let stored = async {
+            let superseded = maps.write(updates).await.map_err(|cause| cause.to_string())?;
+            if !heeded.is_empty() {
+                positions.store(heeded).await?;
+            }
+            Ok::<_, String>(superseded)
+        };
+        match stored.await {
+            Ok(superseded) => {
+                for (wanted, outcome) in &mut begun {
+                    if superseded.contains(&wanted.link(connector)) && outcome.is_ok() {
+                        let partition = wanted.source.clone();
+                        let reason = Stopped::Superseded { partition, generation: None };
+                        *outcome = Err(Unprepared::Stopped(Box::new(reason)));
+                    }
+                }
+            }
+            Err(cause) => {
+                for (_, outcome) in begun.iter_mut().filter(|(_, outcome)| outcome.is_ok()) {
+                    *outcome = Err(Unprepared::NotYet(cause.clone()));
+                }
+            }
+        }
+        begun
+    }
+}
+
+impl Found {
+    fn begun(self) -> Begun {
+        let Self { position, producer, target_end, count, .. } = self;
+        let sequence = (count & u64::from(i32::MAX.unsigned_abs())) as i32;
+        Begun { position, producer, sequence, target_end, track: None }
+    }
 }

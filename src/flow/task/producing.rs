@@ -132,6 +132,7 @@ impl Task {
     fn may_produce(&self, index: usize, now: Instant) -> bool {
         let partition = &self.partitions[index];
         partition.has_batch(now, self.fresh_after)
+            && !self.anchoring.is_overdue(now)
             && (self.seats[index].stay == Stay::Copied || partition.is_resending() || partition.is_in_part())
     }
 

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use wire::TopicPartition;
 
-use super::{Lifecycle, Phase};
+use super::{Context, Lifecycle, Phase};
 use crate::{
     config::Properties,
-    flow::StoredPosition,
+    flow::{Positions, StoredPosition},
     records::{State, StatusKey, TaskId},
     worker::{
         decide::{task_configs, task_state, to_drain},
@@ -26,12 +26,29 @@ pub(super) struct RunningTask {
     task: Box<dyn Task>,
 }
 
-/// What a task got acknowledged, as it is stored: with the generation of the anchor that it belongs to.
-fn anchored(acknowledged: BTreeMap<TopicPartition, i64>) -> impl Iterator<Item = (TopicPartition, StoredPosition)> {
-    // Nothing makes anchors yet.
-    let generation = 0;
-    let position = move |offset| StoredPosition { offset, anchored: Some(generation) };
-    acknowledged.into_iter().map(move |(partition, offset)| (partition, position(offset)))
+/// Positions of a connector's source partitions, for tasks that store some by themselves.
+struct OwnPositions {
+    context: Arc<Context>,
+    connector: String,
+    source_alias: String,
+}
+
+impl std::fmt::Debug for OwnPositions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { connector, source_alias, .. } = self;
+        f.debug_struct("OwnPositions").field("connector", connector).field("source_alias", source_alias).finish()
+    }
+}
+
+impl Positions for OwnPositions {
+    fn store(&self, positions: BTreeMap<TopicPartition, StoredPosition>) -> BoxFuture<'static, Result<(), String>> {
+        let (context, connector, source_alias) =
+            (Arc::clone(&self.context), self.connector.clone(), self.source_alias.clone());
+        Box::pin(async move {
+            let stored = context.stores.offset.store(&connector, &source_alias, &positions).await;
+            stored.map(|_| ()).map_err(|error| error.to_string())
+        })
+    }
 }
 
 impl Lifecycle {
@@ -83,7 +100,9 @@ impl Lifecycle {
         let mut positions = self.context.stores.offset.positions(&self.name, &source.alias);
         positions.extend(self.unsaved.get(&source.alias).cloned().unwrap_or_default());
         let left_out = connector.left_out(partitions, &positions);
-        let started = connector.start(number, partitions, &positions);
+        let (context, connector_name) = (Arc::clone(&self.context), self.name.clone());
+        let store = OwnPositions { context, connector: connector_name, source_alias: source.alias.clone() };
+        let started = connector.start(number, partitions, &positions, Arc::new(store));
         let mut status = started.status();
         let wake = Arc::clone(&self.wake);
         // Ends with the task, whose side of the channel goes with it.
@@ -102,7 +121,7 @@ impl Lifecycle {
         let ending = tasks.into_iter().filter_map(|n| self.tasks.remove(&n));
         let drained = join_all(ending.map(async |running| (running.source_alias, running.task.drain(limit).await)));
         for (alias, positions) in drained.await {
-            self.unsaved.entry(alias).or_default().extend(anchored(positions));
+            self.unsaved.entry(alias).or_default().extend(positions);
         }
     }
 
@@ -112,7 +131,7 @@ impl Lifecycle {
         let mut outcome = Ok(());
         let mut all = self.unsaved.clone();
         for running in self.tasks.values() {
-            all.entry(running.source_alias.clone()).or_default().extend(anchored(running.task.positions()));
+            all.entry(running.source_alias.clone()).or_default().extend(running.task.positions());
         }
         for (alias, positions) in all {
             let stored = self.context.stores.offset.store(&self.name, &alias, &positions);

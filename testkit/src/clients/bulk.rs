@@ -28,12 +28,14 @@ pub struct Bulk {
     pub codec: Codec,
     /// Most bytes in a batch; librdkafka's `batch.size`.
     pub batch_bytes: usize,
+    /// The time of all records, ms since the epoch; the time at which each is written, if absent.
+    pub time: Option<i64>,
 }
 
 impl Bulk {
     /// This many 500-byte records over partitions 0 to `partitions`, compressed with LZ4, in batches up to 256 KiB.
     pub fn new(records: u64, partitions: i32) -> Self {
-        Self { records, partitions, value_bytes: 500, codec: Codec::Lz4, batch_bytes: 256 * 1024 }
+        Self { records, partitions, value_bytes: 500, codec: Codec::Lz4, batch_bytes: 256 * 1024, time: None }
     }
 }
 
@@ -75,7 +77,7 @@ pub async fn bulk_produce_over(bootstrap: &str, topics: &[String], bulk: &Bulk) 
             fill(n, bulk.value_bytes, &mut key, &mut value)?;
             let turn = n % (per_topic * topics.len() as u64);
             let topic = &topics[(turn / per_topic) as usize];
-            queue(&producer, topic, (turn % per_topic) as i32, &key, &value)?;
+            queue(&producer, topic, (turn % per_topic) as i32, (&key, &value), bulk.time)?;
             produced.key_bytes += key.len() as u64;
             produced.value_bytes += value.len() as u64;
             if n % 1024 == 0 {
@@ -94,10 +96,11 @@ pub(super) fn queue(
     producer: &BaseProducer<Deliveries>,
     topic: &str,
     partition: i32,
-    key: &[u8],
-    value: &[u8],
+    (key, value): (&[u8], &[u8]),
+    time: Option<i64>,
 ) -> Result<()> {
     let mut message = BaseRecord::to(topic).partition(partition).key(key).payload(value);
+    message.timestamp = time;
     let start = Instant::now();
     loop {
         match producer.send(message) {

@@ -54,7 +54,7 @@ impl Load {
                 while sent < due {
                     fill(sent, value_bytes, &mut key, &mut value)?;
                     let partition = (sent % u64::from(partitions.unsigned_abs())) as i32;
-                    queue(&producer, &topic, partition, &key, &value)?;
+                    queue(&producer, &topic, partition, (&key, &value), None)?;
                     sent += 1;
                 }
                 shared.sent.store(sent, SeqCst);

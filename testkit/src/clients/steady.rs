@@ -49,7 +49,7 @@ pub async fn steady_produce(bootstrap: &str, topic: &str, steady: Steady) -> Res
                 producer.poll(Duration::from_millis(1));
             }
             fill(n, steady.value_bytes, &mut key, &mut value)?;
-            queue(&producer, &topic, (n % u64::from(steady.partitions.unsigned_abs())) as i32, &key, &value)?;
+            queue(&producer, &topic, (n % u64::from(steady.partitions.unsigned_abs())) as i32, (&key, &value), None)?;
             sent.push(Instant::now());
         }
         producer.flush(DEADLINE).with_context(|| format!("flushing to {topic}"))?;

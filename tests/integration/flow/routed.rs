@@ -50,7 +50,7 @@ async fn a_drain_finishes_what_is_written_topic_by_topic() -> Result<()> {
         Ok(())
     })
     .await?;
-    let position = first.drain(DEADLINE).await.get(&partition).copied().unwrap_or(-1);
+    let position = first.drain(DEADLINE).await.get(&partition).map_or(-1, |at| at.offset);
     let there = async || -> Result<Vec<Vec<String>>> {
         let mut there = Vec::new();
         for topic in &topics {

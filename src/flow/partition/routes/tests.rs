@@ -15,7 +15,7 @@ use super::*;
 use crate::config::{read_properties, transform_stages};
 use crate::flow::{
     PoisonPolicy, WriteSettings,
-    partition::{Verdict, outbound::GIVE_BACK_AFTER},
+    partition::{Begun, Verdict, outbound::GIVE_BACK_AFTER},
     recode::RecodeError,
     tail::{LookFor, Tail, Written},
 };
@@ -39,7 +39,8 @@ fn partition(join: bool) -> Partition {
     let write = WriteSettings { poison: PoisonPolicy::Skip, join, ..WriteSettings::default() };
     let (source, target) = (TopicPartition::new("t", 0), TopicPartition::new("a.t", 0));
     let mut partition = Partition::new(source, target, Some(transforms.into()), &write, Arc::default());
-    partition.prepared(0, ProducerId { id: 7, epoch: 0 }, None);
+    let producer = ProducerId { id: 7, epoch: 0 };
+    partition.prepared(Begun { position: 0, producer, sequence: 0, target_end: None, track: None });
     partition
 }
 
@@ -356,10 +357,11 @@ proptest! {
                 match answer {
                     None => partition.unanswered(base, now),
                     Some(answer) if answer.error == 0 => moved.extend(partition.acknowledged(base, answer.base_offset, now)),
-                    Some(answer) => match partition.produce_refused("b", base, &answer, now) {
-                        Verdict::AskLimit => partition.limit_known(told[topic]),
-                        _ => {}
-                    },
+                    Some(answer) => {
+                        if partition.produce_refused("b", base, &answer, now) == Verdict::AskLimit {
+                            partition.limit_known(told[topic]);
+                        }
+                    }
                 }
             }
             now += Duration::from_secs(3);
