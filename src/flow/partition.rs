@@ -199,11 +199,6 @@ impl Partition {
         self.outbound.is_unresolved()
     }
 
-    /// What is written so far is less than what counts as copied in one: the rest should follow also where nothing new is begun.
-    pub(crate) fn is_in_part(&self) -> bool {
-        self.outbound.is_in_part()
-    }
-
     /// When it has to be looked at again without any event: a backoff is over, or a follower has been read from for long enough.
     pub(crate) fn wakes_at(&self, now: Instant) -> Option<Instant> {
         let follower = self.follower.map(|(_, until)| until).filter(|until| *until > now);

@@ -273,16 +273,19 @@ impl Out<'_> {
         Ok(())
     }
 
-    /// Puts the batches of all lanes one behind the other. Before those of the last are written the copy stands where it began; behind them
-    /// at `next`.
+    /// Puts the batches of all lanes one behind the other. Before the last of them is written the copy stands where it began, since those of
+    /// one lane may lie behind those of another; then at `next`.
     fn finish(&mut self, next: i64) {
         let begun = std::mem::replace(&mut self.begun, next);
         self.lanes.retain(|lane| !lane.done.is_empty());
-        let last = self.lanes.len().saturating_sub(1);
-        for (number, lane) in self.lanes.drain(..).enumerate() {
-            let moves = number == last;
+        let is_single = self.lanes.len() < 2;
+        for lane in self.lanes.drain(..) {
             let batches = lane.done.into_iter();
-            self.done.batches.extend(batches.map(|batch| if moves { batch } else { Recoded { next: begun, ..batch } }));
+            let batches = batches.map(|batch| if is_single { batch } else { Recoded { next: begun, ..batch } });
+            self.done.batches.extend(batches);
+        }
+        if let Some(last) = self.done.batches.last_mut().filter(|_| !is_single) {
+            last.next = next;
         }
     }
 }

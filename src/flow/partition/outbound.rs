@@ -59,11 +59,6 @@ impl Ready {
         let last = usize::try_from(self.records - 1).ok().and_then(|last| self.offset(last));
         last.map_or(self.next, |last| last + 1)
     }
-
-    /// Others have to be written too before the copy moves on.
-    fn is_part(&self) -> bool {
-        self.next <= self.base
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,8 +106,6 @@ pub(super) struct Outbound {
     sent_bytes: usize,
     /// The topic that batches go to now, where each has its own.
     topic: Option<Arc<str>>,
-    /// The batch acknowledged last is a part of what has to be written before the copy moves on.
-    in_part: bool,
     /// A request failed: until all that was sent is resolved, one batch at a time goes out again, in order.
     resolving: bool,
     /// `max_timestamp` of the batch acknowledged last: what the broker judges by whether to forget the producer id.
@@ -192,11 +185,6 @@ impl Outbound {
         self.known_by = None;
     }
 
-    /// What waits belongs to what was sent: without it that would be copied again at the next start.
-    pub(super) fn is_in_part(&self) -> bool {
-        !self.waiting.is_empty() && self.sent.back().map_or(self.in_part, |sent| sent.batch.is_part())
-    }
-
     pub(super) fn topic(&self) -> Option<&Arc<str>> {
         self.topic.as_ref()
     }
@@ -242,7 +230,6 @@ impl Outbound {
         {
             self.sent_bytes -= done.batch.bytes();
             last = Some(done.batch.next - 1);
-            self.in_part = done.batch.is_part();
             written(&done.batch, offset);
         }
         if last.is_some() {

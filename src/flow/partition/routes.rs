@@ -35,6 +35,11 @@ impl Routes {
 }
 
 impl Partition {
+    /// Topics have records from behind where the copy stands: all would be copied again at the next start if the others did not get theirs.
+    pub(crate) fn is_in_part(&self) -> bool {
+        self.routes.as_ref().is_some_and(|routes| routes.0.values().any(|queued| queued.end > self.told))
+    }
+
     /// Whether each record chooses its topic.
     pub(crate) fn is_routed(&self) -> bool {
         self.routes.is_some()

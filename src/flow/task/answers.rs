@@ -225,7 +225,7 @@ impl Task {
     }
 
     fn recoded(&mut self, index: usize, next: i64, outcome: Result<Rewritten, RecodeError>, now: Instant) {
-        if self.seats[index].stay != Stay::Copied {
+        if !self.goes_on(index) {
             self.partitions[index].void_answer();
         }
         let alias = self.source.cluster.alias().to_owned();
@@ -238,7 +238,7 @@ impl Task {
 
     /// Behind what is left out there may be nothing for long: the copy stands there all the same.
     pub(super) fn passed_over(&mut self, index: usize) {
-        if self.seats[index].stay == Stay::Copied
+        if self.goes_on(index)
             && let Some(last) = self.partitions[index].passed_over()
         {
             self.store(index, last);

@@ -14,7 +14,7 @@ use wire::{
     Backoff, FetchLane, FetchLimits, FetchPartition, FetchSession, FetchedPartition, Reservation, ResponseError,
 };
 
-use super::{Done, OVERDUE, Side, Task, members::Stay, queues::Queues};
+use super::{Done, OVERDUE, Side, Task, queues::Queues};
 use crate::flow::{
     limits::{Limits, Room},
     partition::Verdict,
@@ -170,7 +170,7 @@ impl Task {
             self.fetching.leave(index);
         }
         let partition = &self.partitions[index];
-        if self.seats[index].stay != Stay::Copied
+        if !self.goes_on(index)
             || self.fetching.places[index] != Place::Nowhere
             || self.fetching.hungry.contains(index)
             || !partition.wants_fetch(now, self.limits.share(self.fetching.far))
@@ -345,9 +345,9 @@ impl Task {
     /// What to ask for a partition, if it still wants anything.
     fn wanted(&mut self, index: usize, now: Instant) -> Option<FetchPartition> {
         let share = self.limits.share(self.fetching.far);
+        let goes_on = self.goes_on(index);
         let partition = &mut self.partitions[index];
-        if self.seats[index].stay != Stay::Copied || self.asking.contains(&index) || !partition.wants_fetch(now, share)
-        {
+        if !goes_on || self.asking.contains(&index) || !partition.wants_fetch(now, share) {
             return None;
         }
         let leader = self.source.cluster.leader(&partition.source)?;
@@ -402,7 +402,7 @@ impl Task {
                 continue;
             }
             self.fetching.places[index] = Place::Nowhere;
-            if self.partitions[index].fetch_done() && self.seats[index].stay == Stay::Copied {
+            if self.partitions[index].fetch_done() && self.goes_on(index) {
                 self.fetched_one(index, part, now);
             }
             answered.push(index);

@@ -124,9 +124,11 @@ impl Task {
     fn drain(&mut self, id: u64, drained: oneshot::Sender<()>) {
         let Some(member) = self.members.get_mut(&id) else { return };
         member.drained = Some(drained);
-        for index in member.places.clone() {
+        let (places, now) = (member.places.clone(), Instant::now());
+        for index in places {
             self.seats[index].stay = Stay::Drained;
             self.fetching.leave(index);
+            self.reconsider(index, now);
         }
         self.draining.push(id);
     }
@@ -144,6 +146,15 @@ impl Task {
             } else {
                 self.leave(id);
             }
+        }
+    }
+
+    /// What comes next of it is copied: all, or what belongs to what was begun.
+    pub(super) fn goes_on(&self, index: usize) -> bool {
+        match self.seats[index].stay {
+            Stay::Copied => true,
+            Stay::Drained => self.partitions[index].is_in_part(),
+            Stay::Left => false,
         }
     }
 

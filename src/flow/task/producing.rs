@@ -7,7 +7,7 @@ use std::{
 
 use wire::{Cluster, ProduceBatch, ProduceLane, Produced, ResponseError};
 
-use super::{Done, OVERDUE, Side, Task, members::Stay, queues::Queues};
+use super::{Done, OVERDUE, Side, Task, queues::Queues};
 use crate::flow::partition::Verdict;
 
 /// Limit of a Produce request, bytes; a larger batch goes alone.
@@ -133,7 +133,7 @@ impl Task {
         let partition = &self.partitions[index];
         partition.has_batch(now, self.fresh_after)
             && !self.anchoring.is_overdue(now)
-            && (self.seats[index].stay == Stay::Copied || partition.is_resending() || partition.is_in_part())
+            && (self.goes_on(index) || partition.is_resending())
     }
 
     pub(super) fn dispatch_produce(&mut self, now: Instant) {

@@ -48,7 +48,7 @@ impl Finding {
 impl Task {
     /// Turns a partition to the topic of its next batch, if that is another than before, at once or when it is found.
     pub(super) fn turn(&mut self, index: usize, now: Instant) {
-        if self.seats[index].stay != Stay::Copied && !self.partitions[index].is_in_part() {
+        if !self.goes_on(index) {
             return;
         }
         let Some(topic) = self.partitions[index].other_topic(now) else { return };
