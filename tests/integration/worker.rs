@@ -6,6 +6,7 @@ mod lifecycle;
 mod offsets;
 mod own_cluster;
 mod process;
+mod recreated;
 mod refresh;
 mod rest;
 mod restart;
