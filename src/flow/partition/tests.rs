@@ -5,7 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use wire::{AbortedTransaction, Batch, Budget, FetchedPartition, RecordError, RecordReader};
 
-use crate::flow::{recode::RecodeError, tail::Written};
+use crate::flow::{
+    recode::RecodeError,
+    tail::{Blind, LookFor, Tail, Written},
+};
 
 use super::{
     attempts::{CORRUPT_TRIES, MISSING_GRACE, NEW_GRACE},
