@@ -84,9 +84,9 @@ async fn a_record_is_parked_although_answers_are_lost() -> Result<()> {
     let mut left = content(read_topic(source, &from, ReadUncommitted).await?);
     let large = left[1].remove(1);
     assert_eq!(content(read_topic(target, &to, ReadUncommitted).await?), left);
-    // Twice it was appended without an answer.
+    // More than once if the broker that was asked knew the new topic already: what it answered then is lost.
     let copies = parked(target, &park).await?;
-    assert!(copies.len() >= 3 && copies.iter().all(|copy| *copy == large), "{} copies", copies.len());
+    assert!(!copies.is_empty() && copies.iter().all(|copy| *copy == large), "{} copies", copies.len());
 
     // Nothing of that trouble is left.
     produce(source, &from, 1, &one_of_three(2, "next"), Codec::None).await?;
