@@ -135,6 +135,8 @@ impl PlanCounts {
     }
 }
 
+/// Largest batch, and largest record, believed in, bytes: Kafka's `socket.request.max.bytes`, beyond which no producer can have written it.
+pub(crate) const MOST_BYTES: usize = 100 * 1024 * 1024;
 /// Uncompressed batches up to this size, bytes, are worth joining.
 pub(crate) const SMALL_BYTES: usize = 4 * 1024;
 

@@ -11,11 +11,9 @@ use wire::{
     legacy_codec, legacy_records,
 };
 
-use super::plan::SMALL_BYTES;
+use super::plan::{MOST_BYTES, SMALL_BYTES};
 use crate::transforms::{RecordTransforms, Transformed};
 
-/// Largest record believed in, bytes: Kafka's `socket.request.max.bytes`, beyond which no producer can have written one uncompressed.
-const MOST_RECORD_BYTES: usize = 100 * 1024 * 1024;
 /// Small batches and messages of old formats are joined up to this, bytes. Measured: batches of 1 kB are copied five times as fast joined,
 /// and it matters little to how many.
 const JOINED_BYTES: usize = 256 * 1024;
@@ -130,7 +128,7 @@ impl Recode {
                     let header = batch.header();
                     let joins = manner.join && header.size() <= SMALL_BYTES;
                     out.begin(header.codec()?, joins, header.base_offset)?;
-                    let mut reader = RecordReader::new(batch, MOST_RECORD_BYTES)?;
+                    let mut reader = RecordReader::new(batch, MOST_BYTES)?;
                     while let Some(record) = reader.next_record()? {
                         out.push(&record, header.base_offset)?;
                     }
@@ -138,7 +136,7 @@ impl Recode {
                 Stored::Legacy(message) => {
                     out.begin(legacy_codec(message)?, true, message.offset)?;
                     let mut failed = None;
-                    legacy_records(message, MOST_RECORD_BYTES, |record| {
+                    legacy_records(message, MOST_BYTES, |record| {
                         failed = out.push(record, message.offset).err();
                         failed.is_none()
                     })?;

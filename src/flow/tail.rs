@@ -3,13 +3,12 @@
 //! A broker that has forgotten a producer id takes any sequence, so a batch is never sent again before the target's log has been looked at,
 //! to its end: beyond the high watermark too, where a leader may hold what its followers lack.
 
+use super::plan::MOST_BYTES;
 use bytes::Bytes;
 use wire::{Batches, Budget, Cluster, ProducerId, ResponseError, Stored, TopicPartition, sequence_after};
 
 /// Asked for at a time, bytes.
 pub(crate) const CHUNK: i32 = 1024 * 1024;
-/// Largest batch believed in, bytes: Kafka's `socket.request.max.bytes`.
-const MAX_BATCH_BYTES: usize = 100 * 1024 * 1024;
 
 /// A batch of ours in the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +51,12 @@ pub(crate) enum Blind {
         from: i64,
         /// One past the leader's last record.
         end: i64,
+    },
+    /// What is there is no batch.
+    #[error("the log holds no whole batch at offset {at}")]
+    Unreadable {
+        /// Where it was read.
+        at: i64,
     },
     /// Its leader can't be asked.
     #[error(transparent)]
@@ -96,8 +101,15 @@ async fn read_tail(
     let (mut ours, mut doubled) = (Vec::new(), 0);
     while let Some(records) = log.next().await? {
         // What can't be cut into batches is not ours, or is found corrupt by whoever reads it.
-        for stored in Batches::new(records, MAX_BATCH_BYTES).flatten() {
-            let Stored::Batch(batch) = stored else { continue };
+        for stored in Batches::new(records, MOST_BYTES).flatten() {
+            let batch = match stored {
+                Stored::Batch(batch) => batch,
+                // These tell no producer.
+                Stored::Legacy(message) => {
+                    log.at = log.at.max(message.offset.saturating_add(1));
+                    continue;
+                }
+            };
             let header = batch.header();
             log.at = log.at.max(header.next_offset());
             let is_ours = header.producer_id == producer.id && header.producer_epoch == producer.epoch;
@@ -133,6 +145,8 @@ pub(crate) struct TargetLog<'a> {
     pub(crate) at: i64,
     /// Where it ended.
     pub(crate) end: i64,
+    /// Where it was read last.
+    read_at: Option<i64>,
 }
 
 impl<'a> TargetLog<'a> {
@@ -146,11 +160,14 @@ impl<'a> TargetLog<'a> {
         if end < from {
             return Err(Blind::Regressed { from, end });
         }
-        Ok(Self { cluster, partition, budget, at: from, end })
+        Ok(Self { cluster, partition, budget, at: from, end, read_at: None })
     }
 
     /// What comes next; who reads it moves `at` behind it.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Blind> {
+        if self.at < self.end && self.read_at == Some(self.at) {
+            return Err(Blind::Unreadable { at: self.at });
+        }
         while self.at < self.end {
             let answer = self.cluster.fetch_from(self.partition, self.at, CHUNK, false, self.budget).await;
             let part = match answer {
@@ -167,6 +184,7 @@ impl<'a> TargetLog<'a> {
                 Err(error) => return Err(error.into()),
             };
             if !part.records.is_empty() {
+                self.read_at = Some(self.at);
                 return Ok(Some(part.records));
             }
             if part.high_watermark < self.end {

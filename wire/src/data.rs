@@ -177,8 +177,8 @@ impl Cluster {
         told.pop().map_or_else(|| Err(self.not_told(OffsetForLeaderEpochRequest::API, partition)), |(_, end)| end)
     }
 
-    /// One past the last record in the leaders' logs; a partition may be named twice. In-sync replicas may lack the last ones, which consumers don't see: ListOffsets and Fetch
-    /// end before those. The outcome of each is told beside it.
+    /// One past the last record in the leaders' logs; a partition may be named twice. In-sync replicas may lack the last ones, which
+    /// consumers don't see: ListOffsets and Fetch end before those. The outcome of each is told beside it.
     ///
     /// # Errors
     /// When the metadata can't be asked for.

@@ -9,7 +9,7 @@ use crate::{
     cluster::Cluster,
     error::Result,
     fetch::{FetchLane, FetchLimits, FetchPartition, FetchedPartition},
-    memory::Budget,
+    memory::{Budget, Reservation},
     types::TopicPartition,
 };
 
@@ -27,26 +27,38 @@ impl Cluster {
         read_committed: bool,
         budget: &Budget,
     ) -> Result<FetchedPartition> {
-        self.persist(|| async {
-            self.topics(Some(std::slice::from_ref(&partition.topic))).await?;
-            let leader = self.leader_or_error(partition, FetchRequest::API)?;
-            let wanted = FetchPartition {
-                partition: partition.clone(),
-                topic_id: leader.topic_id,
-                offset,
-                leader_epoch: leader.epoch,
-                max_bytes,
-                tag: 0,
-            };
-            let limits = FetchLimits { max_wait: Duration::ZERO, min_bytes: 0, max_bytes, read_committed };
+        let limits = FetchLimits { max_wait: Duration::ZERO, min_bytes: 0, max_bytes, read_committed };
+        self.persist(|| {
             let room = budget.take(usize::try_from(max_bytes).unwrap_or(0));
-            let answer = self.fetch_plain(leader.broker, FetchLane::CatchUp, &[wanted], &limits, Some(room)).await?;
-            let Some(part) = answer.into_iter().next() else {
-                return Err(self.refused(FetchRequest::API, partition.to_string(), -1, None));
-            };
-            self.check(FetchRequest::API, || partition.to_string(), part.error, None)?;
-            Ok(part)
+            self.fetch_of_leader(FetchLane::CatchUp, partition, offset, &limits, Some(room))
         })
         .await
+    }
+
+    /// One Fetch of one partition, of whoever leads it now; outside any budget where there is no `room`.
+    pub(crate) async fn fetch_of_leader(
+        &self,
+        lane: FetchLane,
+        partition: &TopicPartition,
+        offset: i64,
+        limits: &FetchLimits,
+        room: Option<Reservation>,
+    ) -> Result<FetchedPartition> {
+        self.topics(Some(std::slice::from_ref(&partition.topic))).await?;
+        let leader = self.leader_or_error(partition, FetchRequest::API)?;
+        let wanted = FetchPartition {
+            partition: partition.clone(),
+            topic_id: leader.topic_id,
+            offset,
+            leader_epoch: leader.epoch,
+            max_bytes: limits.max_bytes,
+            tag: 0,
+        };
+        let answer = self.fetch_plain(leader.broker, lane, &[wanted], limits, room).await?;
+        let Some(part) = answer.into_iter().next() else {
+            return Err(self.refused(FetchRequest::API, partition.to_string(), -1, None));
+        };
+        self.check(FetchRequest::API, || partition.to_string(), part.error, None)?;
+        Ok(part)
     }
 }

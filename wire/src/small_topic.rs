@@ -14,7 +14,7 @@ use crate::{
     batch::{Batch, Batches, HEADER_LEN, Stored},
     cluster::Cluster,
     error::{Error, Result},
-    fetch::{FetchLane, FetchLimits, FetchPartition},
+    fetch::{FetchLane, FetchLimits},
     produce::{ProduceBatch, ProduceLane},
     records::{RecordBody, RecordReader},
     types::{NewRecord, OffsetSpec, Record, TopicPartition},
@@ -70,28 +70,14 @@ impl Cluster {
 
     /// Records of one Fetch from `position` on, and where to go on.
     async fn read_step(&self, partition: &TopicPartition, position: i64, max_bytes: i32) -> Result<(Vec<Record>, i64)> {
-        self.topics(Some(std::slice::from_ref(&partition.topic))).await?;
-        let leader = self.leader_or_error(partition, "Fetch")?;
-        let wanted = FetchPartition {
-            partition: partition.clone(),
-            topic_id: leader.topic_id,
-            offset: position,
-            leader_epoch: leader.epoch,
-            max_bytes,
-            tag: 0,
-        };
         let limits =
             FetchLimits { max_wait: Duration::from_millis(500), min_bytes: 1, max_bytes, read_committed: false };
-        let answer = self.fetch_plain(leader.broker, FetchLane::Follow, &[wanted], &limits, None).await?;
-        let Some(part) = answer.into_iter().next() else {
-            return Err(self.refused("Fetch", partition.to_string(), -1, None));
-        };
-        self.check("Fetch", || partition.to_string(), part.error, None)?;
+        let part = self.fetch_of_leader(FetchLane::Follow, partition, position, &limits, None).await?;
         let undecodable = |cause: String| Error::Malformed {
             cluster: self.alias().to_owned(),
-            broker: format!("broker {}", leader.broker),
+            broker: partition.to_string(),
             api: "Fetch",
-            cause: format!("{partition} from offset {position}: {cause}"),
+            cause: format!("from offset {position}: {cause}"),
         };
         let mut records = Vec::new();
         let mut next = position;

@@ -15,12 +15,10 @@ use super::{
 };
 use crate::flow::{
     error::Stopped,
-    plan::{Aborted, Plan, PlanCounts, Reencode, Rules, plan},
+    plan::{Aborted, MOST_BYTES, Plan, PlanCounts, Reencode, Rules, plan},
     recode::{Recode, RecodeError, Recoded, Rewritten},
 };
 
-/// Largest batch believed in: Kafka's `socket.request.max.bytes`, beyond which no producer can have written it.
-const MAX_BATCH_BYTES: usize = 100 * 1024 * 1024;
 /// With so many bytes of a partition in one answer there are batches to be joined.
 const MUCH_BYTES: usize = 16 * 1024;
 /// How long a follower that the leader named is read from before the leader is asked again: Kafka's `metadata.max.age.ms`.
@@ -106,7 +104,7 @@ impl Partition {
             return Verdict::Wait;
         }
         let joins = answer.records.len() >= MUCH_BYTES;
-        let (batches, aborted) = (Batches::new(answer.records, MAX_BATCH_BYTES), Aborted::new(answer.aborted));
+        let (batches, aborted) = (Batches::new(answer.records, MOST_BYTES), Aborted::new(answer.aborted));
         let before = self.position;
         let mut answer = Answer { batches, aborted, joins, next: None, work: None, void: false };
         let verdict = self.take_over(cluster, &mut answer);

@@ -45,7 +45,8 @@ impl Partition {
                 return (Verdict::Stop, None);
             }
             Err(Blind::Failed(cause)) if cause.recovery() == Recovery::Fatal => {
-                tracing::warn!(cluster, partition = %self.target, %cause, "the target's log may not be read: what is sent again is recognised                     by brokers that remember the producer only");
+                let at = &self.target;
+                tracing::warn!(cluster, %at, %cause, "this log may not be read: only a broker that remembers sees what comes again");
                 self.target_end = None;
                 self.track = None;
                 self.outbound.see_nothing();
@@ -57,7 +58,7 @@ impl Partition {
                 self.outbound.see_nothing();
                 return (Verdict::Wait, None);
             }
-            Err(Blind::Failed(_) | Blind::Unseen { .. }) => {
+            Err(Blind::Failed(_) | Blind::Unseen { .. } | Blind::Unreadable { .. }) => {
                 self.produces.failed(now);
                 return (Verdict::Refresh, None);
             }

@@ -14,15 +14,12 @@ use wire::{
 
 use crate::{
     flow::{
-        plan::{Aborted, Plan, Rules, plan},
+        plan::{Aborted, MOST_BYTES, Plan, Rules, plan},
         tail::distance,
     },
     offsets::Anchor,
     transforms::RecordTransforms,
 };
-
-/// Largest batch, and largest record, believed in, bytes: Kafka's `socket.request.max.bytes`.
-const MOST_BYTES: usize = 100 * 1024 * 1024;
 
 /// What has to be handed in next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,7 +206,14 @@ impl<'a> Lockstep<'a> {
     /// What the target has from [`Want::Target`]'s offset on.
     pub(super) fn target_fetched(&mut self, records: Bytes) -> Result<(), Lost> {
         for cut in Batches::new(records, MOST_BYTES) {
-            let Stored::Batch(batch) = cut? else { continue };
+            let batch = match cut? {
+                Stored::Batch(batch) => batch,
+                // These tell no producer.
+                Stored::Legacy(message) => {
+                    self.found.target_end = self.found.target_end.max(message.offset.saturating_add(1));
+                    continue;
+                }
+            };
             let header = *batch.header();
             if header.base_offset < self.found.target_end {
                 continue;

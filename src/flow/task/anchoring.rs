@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Done, Side, Task, members::Stay};
+use super::{Done, Task, members::Stay};
 use crate::{
     flow::{self, error::Stopped},
     offsets::{self, Link},
@@ -149,7 +149,6 @@ impl Task {
         partition.abandon();
         partition.stop(Stopped::Superseded { partition: partition.source.clone(), generation: partition.generation() });
         self.tell_stopped(index);
-        self.end(Side::Target).refresh_wanted = true;
     }
 }
 

@@ -258,8 +258,8 @@ impl Clusters {
                 acknowledged: from,
                 end,
             })),
-            NotTaken::Blind(unseen @ Blind::Unseen { .. }) => {
-                Unprepared::NotYet(format!("log of {} in cluster {}: {unseen}", wanted.target, self.target.alias()))
+            NotTaken::Blind(blind @ (Blind::Unseen { .. } | Blind::Unreadable { .. })) => {
+                Unprepared::NotYet(format!("log of {} in cluster {}: {blind}", wanted.target, self.target.alias()))
             }
             NotTaken::Lost(cause) => lost(cause.to_string()),
         }
@@ -315,7 +315,7 @@ impl Clusters {
                     heeded.insert(wanted.source.clone(), position);
                 }
                 let track = Some(Track::new(&anchor, map));
-                begun.push((wanted, Ok(Begun { track, ..found.begun() })));
+                begun.push((wanted, Ok(Begun { sequence: anchor.sequence(), track, ..found.begun() })));
             } else {
                 begun.push((wanted, Ok(found.begun())));
             }
@@ -348,9 +348,9 @@ impl Clusters {
 }
 
 impl Found {
+    /// Without an anchor: under a new producer id.
     fn begun(self) -> Begun {
-        let Self { position, producer, target_end, count, .. } = self;
-        let sequence = (count & u64::from(i32::MAX.unsigned_abs())) as i32;
-        Begun { position, producer, sequence, target_end, track: None }
+        let Self { position, producer, target_end, .. } = self;
+        Begun { position, producer, sequence: 0, target_end, track: None }
     }
 }

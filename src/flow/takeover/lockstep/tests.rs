@@ -321,3 +321,16 @@ fn markers_and_what_was_cleaned_in_the_source_are_no_records() {
         assert_eq!(i64::try_from(found.count).unwrap(), target.end(), "{name}");
     }
 }
+
+#[test]
+fn a_target_of_an_old_format_is_read_to_its_end() {
+    const OLD: &[u8] = include_bytes!("../../../../wire/tests/golden/format-1-none.log");
+    let mut lockstep = Lockstep::new(&anchor(0, 0, 0), Manner::default());
+    assert_eq!(lockstep.step(), Ok(Want::Target(0)));
+    lockstep.target_fetched(Bytes::from_static(OLD)).unwrap();
+    let Ok(Want::Target(end)) = lockstep.step() else { panic!("it does not go on") };
+    assert!(end > 0);
+    lockstep.target_ends(end);
+    assert_eq!(lockstep.step(), Ok(Want::Nothing));
+    assert_eq!(lockstep.done().position, 0);
+}
