@@ -4,6 +4,7 @@
 //! rewritten and its payload moves as it came. `partition` decides, `task` acts.
 
 mod error;
+mod events;
 mod limits;
 mod partition;
 mod plan;
@@ -35,6 +36,7 @@ use self::{
 use crate::{offsets::OffsetMaps, transforms::RecordTransforms};
 
 pub use error::Stopped;
+pub use events::{Action, Event, EventCount, EventKind, Events, GapPolicies, GapPolicy, Happened, OffsetsOf};
 pub use limits::{DEFAULT_BUDGET_BYTES, Limits, RateCap};
 
 /// In [`Flow::positions`]' store: the target has acknowledged nothing in this life of the flow.
@@ -99,6 +101,10 @@ pub struct FlowSpec {
     pub write: WriteSettings,
     /// What keeps a copy from being begun twice; absent where nothing may be stored of it on the target.
     pub anchoring: Option<Anchoring>,
+    /// What becomes of partitions that meet a gap.
+    pub gaps: GapPolicies,
+    /// Told of them.
+    pub events: Events,
     /// What it shares with the other flows of its worker.
     pub limits: Limits,
     /// Bytes per second it may fetch.
@@ -199,6 +205,8 @@ pub struct FlowStatus {
     pub held_back: BTreeMap<TopicPartition, i64>,
     /// Partitions, by their source names, of which records could not be written.
     pub poison: BTreeMap<TopicPartition, PoisonCount>,
+    /// Partitions, by their source names, that went on behind a gap, and what it was; the last one of each.
+    pub gaps: BTreeMap<TopicPartition, String>,
 }
 
 /// Records of a partition that the target refused, since the flow started.

@@ -14,7 +14,8 @@ use super::{
 use crate::{
     config::{self, AutoOffsetReset, Compression, Compressor, IsolationLevel, Side, SourceConnectorConfig},
     flow::{
-        FetchSettings, FlowPartition, FlowSpec, Limits, PoisonPolicy, RateCap, Start, StoredPosition, WriteSettings,
+        Events, FetchSettings, FlowPartition, FlowSpec, GapPolicies, Limits, PoisonPolicy, RateCap, Start,
+        StoredPosition, WriteSettings,
     },
 };
 
@@ -235,6 +236,8 @@ impl SourceConnector {
             },
             write: self.write_settings(),
             anchoring: None,
+            gaps: GapPolicies::default(),
+            events: Events::default(),
             limits: limits.clone(),
             rate: rate.clone(),
         }

@@ -102,13 +102,16 @@ fn named<K: std::fmt::Display>(first: String, reasons: &BTreeMap<K, String>) -> 
 /// leave it RUNNING, with a trace.
 pub(super) fn task_state(
     partitions: usize,
-    FlowStatus { stopped, held_back, poison }: &FlowStatus,
+    FlowStatus { stopped, held_back, poison, gaps }: &FlowStatus,
 ) -> (State, Option<String>) {
     let mut traces = Vec::new();
     if !stopped.is_empty() {
         let count = stopped.len();
         let first = format!("kmirror.PartitionsStopped: {count} of {partitions} partitions stopped");
         traces.push(named(first, stopped));
+    }
+    if !gaps.is_empty() {
+        traces.push(named("kmirror.GapsPassed: partitions went on behind a gap".to_owned(), gaps));
     }
     if !poison.is_empty() {
         let of =

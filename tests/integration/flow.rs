@@ -17,7 +17,9 @@ use ::testkit::{
     wait_until,
 };
 use ::wire::{Cluster, ClusterConfig, TopicPartition};
-use kmirror::flow::{Engine, FetchSettings, Flow, FlowPartition, FlowSpec, Limits, RateCap, Start, WriteSettings};
+use kmirror::flow::{
+    Engine, Events, FetchSettings, Flow, FlowPartition, FlowSpec, GapPolicies, Limits, RateCap, Start, WriteSettings,
+};
 
 use crate::shared::pair;
 
@@ -51,6 +53,8 @@ pub(crate) fn spec(source: &str, target: &str, from: &str, to: &str, partitions:
         limits: Limits::default(),
         rate: RateCap::default(),
         anchoring: None,
+        gaps: GapPolicies::default(),
+        events: Events::default(),
     }
 }
 

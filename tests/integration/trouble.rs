@@ -20,7 +20,9 @@ use ::testkit::{
     read_all, unique, wait_until,
 };
 use ::wire::{ClusterConfig, TopicPartition};
-use kmirror::flow::{Engine, FetchSettings, Flow, FlowPartition, FlowSpec, Limits, RateCap, Start, WriteSettings};
+use kmirror::flow::{
+    Engine, Events, FetchSettings, Flow, FlowPartition, FlowSpec, GapPolicies, Limits, RateCap, Start, WriteSettings,
+};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -50,6 +52,8 @@ fn flow(source: &str, target: &str, topic: &str, partitions: i32) -> Flow {
         limits: Limits::default(),
         rate: RateCap::default(),
         anchoring: None,
+        gaps: GapPolicies::default(),
+        events: Events::default(),
     })
 }
 
