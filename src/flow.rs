@@ -3,8 +3,10 @@
 //! A [`Flow`] owns the source partitions of one task; the flows of a connector run in one [`Engine`]. A batch that needs no change inside is never decompressed: its 61 header bytes are
 //! rewritten and its payload moves as it came. `partition` decides, `task` acts.
 
+mod epochs;
 mod error;
 mod events;
+mod gap;
 mod limits;
 mod partition;
 mod plan;
@@ -37,6 +39,7 @@ use crate::{offsets::OffsetMaps, transforms::RecordTransforms};
 
 pub use error::Stopped;
 pub use events::{Action, Event, EventCount, EventKind, Events, GapPolicies, GapPolicy, Happened, OffsetsOf};
+pub use gap::{Gap, Place};
 pub use limits::{DEFAULT_BUDGET_BYTES, Limits, RateCap};
 
 /// In [`Flow::positions`]' store: the target has acknowledged nothing in this life of the flow.

@@ -2,6 +2,8 @@
 
 use wire::{CorruptBatch, TopicPartition};
 
+use super::gap::Gap;
+
 /// A reason that only a person, or a later kmirror, can take away. It stops one partition; the others of the task go on. Offsets are the
 /// source's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,47 +20,9 @@ pub enum Stopped {
         /// What is wrong, with the batch's offset.
         cause: CorruptBatch,
     },
-    /// The source no longer has, or does not yet have, what is to be copied next.
-    #[error(
-        "{partition} of cluster {cluster}: next to copy is offset {position}, the log has {log_start} to {log_end}: {verdict}"
-    )]
-    OutOfRange {
-        /// The source's alias.
-        cluster: String,
-        /// Source partition.
-        partition: TopicPartition,
-        /// Next offset to copy.
-        position: i64,
-        /// First offset there.
-        log_start: i64,
-        /// One past the last offset there.
-        log_end: i64,
-        /// What that means, in words.
-        verdict: String,
-    },
-    /// The target's log has lost records that it had acknowledged.
-    #[error(
-        "{partition} of cluster {cluster} ends at offset {end}, and had acknowledged records up to {acknowledged}: they were lost (unclean leader \
-         election, or a restored broker)"
-    )]
-    Regressed {
-        /// The target's alias.
-        cluster: String,
-        /// Target partition.
-        partition: TopicPartition,
-        /// One past the last record it had acknowledged.
-        acknowledged: i64,
-        /// One past the last record it has.
-        end: i64,
-    },
-    /// The target does not tell where the copy stands.
-    #[error("{partition}: how far it was copied can't be found out: {cause}")]
-    AnchorLost {
-        /// Source partition.
-        partition: TopicPartition,
-        /// Why not.
-        cause: String,
-    },
+    /// It can't go on as if nothing had happened.
+    #[error("{kind}: {0}", kind = .0.kind())]
+    Gap(Gap),
     /// Another worker copies the partition now.
     #[error("{partition} is copied by another worker now, which took it over{}", after(*.generation))]
     Superseded {
@@ -66,18 +30,6 @@ pub enum Stopped {
         partition: TopicPartition,
         /// Generation of this worker's anchors.
         generation: Option<u64>,
-    },
-    /// The topic was deleted and made again: its offsets mean other records now.
-    #[error("{partition} of cluster {cluster}: the topic was deleted and made again (id {was:032x}, now {is:032x})")]
-    Recreated {
-        /// Alias of the cluster where that happened.
-        cluster: String,
-        /// Partition in that cluster.
-        partition: TopicPartition,
-        /// Topic id when the copy started.
-        was: u128,
-        /// Topic id now.
-        is: u128,
     },
     /// A broker refuses what can't be refused otherwise by trying again.
     #[error("{operation} of {partition} at source offset {offset} refused by cluster {cluster}: {cause}")]

@@ -209,9 +209,8 @@ impl Events {
         count.events += 1;
         let Happened { kind, source, target, action, message, .. } = &what;
         match action {
-            Action::Stopped => {
-                tracing::error!(%kind, partition = %source, to = %target, "{message}: the partition stops")
-            }
+            // The flow says so, as of all that stops.
+            Action::Stopped => {}
             Action::WentOn(at) => {
                 tracing::error!(%kind, partition = %source, to = %target, from = at, "{message}: the partition goes on");
             }

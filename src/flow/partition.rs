@@ -3,6 +3,8 @@
 
 mod answer;
 mod attempts;
+mod gap;
+mod landed;
 mod look;
 mod outbound;
 mod refused;
@@ -18,14 +20,28 @@ use wire::{ProduceBatch, Produced, ProducerId, Recovery, ResponseError, TopicPar
 use self::{
     answer::Answer,
     attempts::Attempts,
-    look::{is_refused_before_append, written},
-    outbound::Outbound,
+    gap::Leaving,
+    landed::Landed,
+    look::is_refused_before_append,
+    outbound::{Outbound, Ready},
     refused::Refusals,
     routes::Routes,
     transaction::OpenTransaction,
 };
-pub(crate) use self::{attempts::Verdict, track::Track};
-use super::{PoisonCount, PoisonPolicy, WriteSettings, error::Stopped, plan::PlanCounts, recode::Poison};
+pub(crate) use self::{
+    attempts::Verdict,
+    gap::{Behind, is_diverged},
+    landed::{Before, Met},
+    track::Track,
+};
+use super::{
+    PoisonCount, PoisonPolicy, WriteSettings,
+    epochs::Epochs,
+    error::Stopped,
+    gap::{Gap, Onward},
+    plan::PlanCounts,
+    recode::Poison,
+};
 use crate::transforms::RecordTransforms;
 
 /// Acknowledgements in a row after which a partition that was slow shares its requests with the others again.
@@ -45,6 +61,13 @@ pub(crate) enum Unprepared {
     /// Nor will it later.
     #[error(transparent)]
     Stopped(Box<Stopped>),
+    /// It is not what it was. `next`: the first source offset that is not known to be copied.
+    #[error("{gap}")]
+    Gap {
+        /// What has happened.
+        gap: Box<Gap>,
+        next: i64,
+    },
 }
 
 /// Where a copy begins.
@@ -57,8 +80,23 @@ pub(crate) struct Begun {
     pub(crate) sequence: i32,
     /// One past the last record in the target's log; absent where it may not be read.
     pub(crate) target_end: Option<i64>,
+    /// What stands before that.
+    pub(crate) before: Before,
+    /// Leader epoch of the source's record before `position`, −1 where that is not known.
+    pub(crate) source_epoch: i32,
+    /// Found in the target's log.
+    pub(crate) met: Vec<Met>,
     /// Absent where no anchors are stored.
     pub(crate) track: Option<Track>,
+}
+
+#[cfg(test)]
+impl Begun {
+    /// At the start of both logs, if the target's may be read.
+    fn anew(producer: ProducerId, target_end: Option<i64>) -> Self {
+        let (before, met) = (Before::Anything, Vec::new());
+        Self { position: 0, producer, sequence: 0, target_end, before, source_epoch: -1, met, track: None }
+    }
 }
 
 #[derive(Debug)]
@@ -68,18 +106,20 @@ pub(crate) struct Partition {
     /// Topic ids when the copy started; zero where the cluster tells none.
     pub(crate) source_id: u128,
     pub(crate) target_id: u128,
+    /// What they were before the topics were made again.
+    pub(crate) former_ids: [u128; 2],
     producer: Option<ProducerId>,
     /// Sequence of the next batch to be queued.
     sequence: i32,
-    /// Where the target's log ends as far as it is known to be ours: behind the record acknowledged last, or where it ended when the copy began.
-    /// None where it may not be read, and where records choose their topic and none is there yet.
-    target_end: Option<i64>,
-    /// Absent where no anchors are stored.
-    track: Option<Box<Track>>,
+    landed: Landed,
     /// Refused sequences in a row after which nothing was found.
     strikes: u32,
     /// Only where each record chooses its topic. Then `target` and `target_id` are those of the batches sent last.
     routes: Option<Box<Routes>>,
+    /// Of what was fetched.
+    epochs: Epochs,
+    /// It is to go on behind a gap.
+    leaving: Option<Leaving>,
     /// Next source offset to fetch.
     position: i64,
     /// Source offset up to which all is acknowledged or left out, as told.
@@ -123,10 +163,12 @@ impl Partition {
             target,
             source_id: 0,
             target_id: 0,
+            former_ids: [0; 2],
             producer: None,
             sequence: 0,
-            target_end: None,
-            track: None,
+            landed: Landed::default(),
+            epochs: Epochs::default(),
+            leaving: None,
             strikes: 0,
             routes: routes.map(|_| Box::default()),
             position: 0,
@@ -151,13 +193,13 @@ impl Partition {
 
     /// Begins at a source offset, under a producer id of its own.
     pub(crate) fn prepared(&mut self, begun: Begun) {
-        let Begun { position, producer, sequence, target_end, track } = begun;
+        let Begun { position, producer, sequence, target_end, before, source_epoch, met, track } = begun;
         self.position = position;
         self.told = position;
         self.producer = Some(producer);
         self.sequence = sequence;
-        self.target_end = target_end;
-        self.track = track.map(Box::new);
+        self.landed = Landed { end: target_end, before, track: track.map(Box::new), met };
+        self.epochs = Epochs::starting_with(source_epoch);
         self.fetches.succeeded();
         self.produces.succeeded();
     }
@@ -207,6 +249,7 @@ impl Partition {
     pub(crate) fn wants_fetch(&self, now: Instant, low_water: usize) -> bool {
         self.is_prepared()
             && self.stopped.is_none()
+            && self.leaving.is_none()
             && self.fetching.is_none()
             && self.answer.is_none()
             && self.outbound.waiting_bytes() < low_water
@@ -235,7 +278,7 @@ impl Partition {
 
     /// The next batch to send, if one may be sent now, and the source offset it begins at. For `fresh_after` see [`Outbound::can_send`].
     pub(crate) fn next_batch(&mut self, now: Instant, fresh_after: i64) -> Option<(i64, ProduceBatch)> {
-        if self.produces.waits_until(now).is_some() || self.awaits_anchor() {
+        if !self.may_send(now) {
             return None;
         }
         let batch = self.outbound.send(now, fresh_after)?;
@@ -244,7 +287,11 @@ impl Partition {
     }
 
     pub(crate) fn has_batch(&self, now: Instant, fresh_after: i64) -> bool {
-        self.produces.waits_until(now).is_none() && !self.awaits_anchor() && self.outbound.can_send(fresh_after)
+        self.may_send(now) && self.outbound.can_send(fresh_after)
+    }
+
+    fn may_send(&self, now: Instant) -> bool {
+        self.produces.waits_until(now).is_none() && !self.awaits_anchor() && !self.is_leaving_target()
     }
 
     /// What is unresolved is being sent again.
@@ -259,10 +306,11 @@ impl Partition {
     }
 
     /// The target has the batch that begins at source offset `base`, from its own `offset` on. Returns the last source offset up to which all
-    /// is acknowledged, if that moved (invariant B).
-    pub(crate) fn acknowledged(&mut self, base: i64, offset: i64, now: Instant) -> Option<i64> {
-        let (end, track) = (&mut self.target_end, &mut self.track);
-        let last = self.outbound.acknowledged(base, offset, now, |batch, offset| written(end, track, batch, offset))?;
+    /// is acknowledged, if that moved (invariant B). For `fresh_after` see [`Outbound::can_send`].
+    pub(crate) fn acknowledged(&mut self, base: i64, offset: i64, now: Instant, fresh_after: i64) -> Option<i64> {
+        let (forgotten, landed) = (!self.outbound.is_remembered(fresh_after), &mut self.landed);
+        let written = |batch: &Ready, offset| landed.written(batch, offset, forgotten);
+        let last = self.outbound.acknowledged(base, offset, now, written)?;
         self.settled(last);
         Some(last)
     }
@@ -326,7 +374,7 @@ impl Partition {
 
     fn failed(&mut self, base: i64, perhaps_written: bool, now: Instant) {
         // Where the log can't be looked at, a broker that has the batch says so if it remembers the producer.
-        let perhaps_written = perhaps_written && self.target_end.is_some();
+        let perhaps_written = perhaps_written && self.landed.end.is_some();
         // One cut connection fails several batches, and is one failure.
         if self.outbound.failed(base, perhaps_written) && self.produces.waits_until(now).is_none() {
             self.produces.failed(now);
@@ -369,7 +417,7 @@ impl Partition {
                 ResponseError::OutOfOrderSequenceNumber
                 | ResponseError::UnknownProducerId
                 | ResponseError::DuplicateSequenceNumber,
-            ) if self.target_end.is_some() && self.strikes < MOST_STRIKES => {
+            ) if self.landed.end.is_some() && self.strikes < MOST_STRIKES => {
                 self.strikes += 1;
                 return Verdict::Wait;
             }
@@ -418,7 +466,8 @@ impl Partition {
     /// What it needs to begin could not be had.
     pub(crate) fn prepare_refused(&mut self, cause: Unprepared, now: Instant) -> Verdict {
         let reason = match cause {
-            Unprepared::NotYet(_) => return Verdict::Wait,
+            // Gaps are met before.
+            Unprepared::NotYet(_) | Unprepared::Gap { .. } => return Verdict::Wait,
             Unprepared::Stopped(reason) => *reason,
             Unprepared::Failed(cause) => {
                 let verdict = match &cause {

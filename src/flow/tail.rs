@@ -71,6 +71,8 @@ pub(crate) struct LookFor {
     pub(crate) producer: ProducerId,
     /// Of the first batch that is not acknowledged.
     pub(crate) sequence: i32,
+    /// The batch before `from` is the one before that.
+    pub(crate) is_behind_ours: bool,
 }
 
 /// What a partition of the target has of a producer's batches.
@@ -94,10 +96,13 @@ pub(crate) async fn tail(
 async fn read_tail(
     target: &Cluster,
     partition: &TopicPartition,
-    LookFor { from, producer, mut sequence }: LookFor,
+    LookFor { from, producer, mut sequence, is_behind_ours }: LookFor,
     budget: &Budget,
 ) -> Result<Tail, Blind> {
     let mut log = TargetLog::open(target, partition, from, budget).await?;
+    if is_behind_ours {
+        log.at = (from - 1).max(0);
+    }
     let (mut ours, mut doubled) = (Vec::new(), 0);
     while let Some(records) = log.next().await? {
         // What can't be cut into batches is not ours, or is found corrupt by whoever reads it.
@@ -113,7 +118,15 @@ async fn read_tail(
             let header = batch.header();
             log.at = log.at.max(header.next_offset());
             let is_ours = header.producer_id == producer.id && header.producer_epoch == producer.epoch;
-            if !is_ours || header.base_offset < from {
+            if header.base_offset < from {
+                // Lost, and others have come in its place.
+                let is_last = is_ours && sequence_after(header.last_sequence(), 1) == sequence;
+                if is_behind_ours && header.next_offset() >= from && !is_last {
+                    return Err(Blind::Regressed { from, end: header.base_offset });
+                }
+                continue;
+            }
+            if !is_ours {
                 continue;
             }
             if distance(sequence, header.base_sequence) < 0 {
@@ -127,6 +140,44 @@ async fn read_tail(
         }
     }
     Ok(Tail { ours, doubled, end: log.end })
+}
+
+/// What stands between batches of ours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Strangers {
+    /// Records of our producer id.
+    pub(crate) ours: u64,
+    /// Offsets of others, their markers among them.
+    pub(crate) others: u64,
+}
+
+/// Whose records a range of the target's log has, offsets from the first up to before the second.
+pub(crate) async fn strangers(
+    target: &Cluster,
+    partition: &TopicPartition,
+    (from, to): (i64, i64),
+    producer_id: i64,
+    budget: &Budget,
+) -> Result<Strangers, Blind> {
+    let mut log = TargetLog::open(target, partition, from, budget).await?;
+    log.end = to;
+    let mut ours = 0;
+    while let Some(records) = log.next().await? {
+        for stored in Batches::new(records, MOST_BYTES).flatten() {
+            let next = match &stored {
+                Stored::Batch(batch) => batch.header().next_offset(),
+                Stored::Legacy(message) => message.offset.saturating_add(1),
+            };
+            log.at = log.at.max(next);
+            if let Stored::Batch(batch) = stored
+                && (from..to).contains(&batch.header().base_offset)
+                && batch.header().producer_id == producer_id
+            {
+                ours += u64::from(batch.header().record_count.unsigned_abs());
+            }
+        }
+    }
+    Ok(Strangers { ours, others: u64::try_from(to - from).unwrap_or(0).saturating_sub(ours) })
 }
 
 /// From one sequence to another: negative where that comes before.

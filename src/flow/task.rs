@@ -8,6 +8,7 @@ mod anchoring;
 mod answers;
 mod end;
 mod fetching;
+mod gaps;
 mod members;
 mod parking;
 mod prepare;
@@ -50,10 +51,11 @@ use crate::{
 };
 
 use super::{
-    FetchSettings, FlowSpec, Limits, PoisonPolicy, RateCap, WriteSettings,
+    Events, FetchSettings, FlowSpec, GapPolicies, Limits, PoisonPolicy, RateCap, WriteSettings,
+    gap::Bounds,
     partition::{Partition, Unprepared},
     recode::{RecodeError, Rewritten},
-    tail::{Blind, Tail},
+    tail::{Blind, Strangers, Tail},
 };
 
 /// Kafka's `metadata.max.age.ms`.
@@ -87,8 +89,9 @@ enum Done {
     Anchored(Vec<Owner>, Result<Vec<Link>, offsets::Error>),
     Fetched(Box<Fetched>),
     Produced(Sent),
-    Bounds(usize, wire::Result<(i64, i64)>),
+    Bounds(usize, wire::Result<Bounds>),
     Looked(usize, Result<Tail, Blind>),
+    Strangers(usize, i64, (i64, i64), Result<Strangers, Blind>),
     Limit(usize, Option<usize>),
     Recoded(usize, i64, Result<Rewritten, RecodeError>),
     Found(Arc<str>, Result<Found, Refusal>),
@@ -120,6 +123,8 @@ pub(crate) struct Task {
     fetching: Fetching,
     producing: Producing,
     anchoring: Anchoring,
+    gaps: GapPolicies,
+    events: Events,
     unprepared: BTreeSet<usize>,
     preparing: bool,
     prepare_not_before: Instant,
@@ -174,6 +179,8 @@ impl Task {
             work: FuturesUnordered::new(),
             producing: Producing::new(),
             anchoring: Anchoring::new(first.anchoring.clone(), now),
+            gaps: first.gaps.clone(),
+            events: first.events.clone(),
             unprepared: BTreeSet::new(),
             preparing: false,
             prepare_not_before: now,
@@ -309,6 +316,7 @@ impl Task {
                 target: partition.target.clone(),
                 start: seat.start,
                 anchored: seat.anchored,
+                behind: seat.behind,
                 transforms: partition.transforms(),
             }
         };
@@ -342,6 +350,9 @@ impl Task {
         }
         if let Some(at) = partition.wakes_at(now) {
             self.timers.insert((at, index));
+        }
+        if partition.is_leaving() {
+            self.begin_behind(index);
         }
         if self.routed && !self.asking.contains(&index) {
             self.turn(index, now);

@@ -27,6 +27,7 @@ pub(crate) async fn fetch_from(cluster: &Cluster, at: &TopicPartition, offset: i
         topic_id: leader.topic_id,
         offset,
         leader_epoch: leader.epoch,
+        last_epoch: -1,
         max_bytes: 1 << 20,
         tag: 7,
     };

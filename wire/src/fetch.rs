@@ -16,6 +16,7 @@ use self::session::{Round, sessionless};
 use crate::{
     call::Call,
     cluster::{Cluster, Lane},
+    data::EpochEnd,
     error::{Result, code_name},
     memory::Reservation,
     types::TopicPartition,
@@ -45,6 +46,9 @@ pub struct FetchPartition {
     pub offset: i64,
     /// Leader epoch by our metadata: a broker that knows better refuses. −1: don't compare.
     pub leader_epoch: i32,
+    /// Leader epoch of the record before `offset`, −1 where it is not known: a broker whose log has parted from that says where
+    /// ([`FetchedPartition::diverged`]; KIP-595, Fetch from version 12 on).
+    pub last_epoch: i32,
     /// Limit for this partition, bytes; the answer's first batch is sent even if it is larger.
     pub max_bytes: i32,
     /// The caller's number for it, told again in the answer.
@@ -67,6 +71,9 @@ pub struct FetchedPartition {
     pub log_start: i64,
     /// The replica to fetch from instead (KIP-392): told by a leader that knows one in our rack, and then without records.
     pub preferred_replica: Option<i32>,
+    /// The broker's log has other records before the offset asked for than the last epoch tells, or none: what it has of that epoch, or of the
+    /// largest before it. A replica that lags behind says so too.
+    pub diverged: Option<EpochEnd>,
     /// Transactions whose records among these count for nothing: only where [`FetchLimits::read_committed`] was asked for.
     pub aborted: Vec<AbortedTransaction>,
     /// Whole batches as stored, the last one perhaps cut off.
@@ -227,6 +234,9 @@ impl Cluster {
                     last_stable: if read_committed { part.last_stable_offset } else { -1 },
                     log_start: part.log_start_offset,
                     preferred_replica: Some(part.preferred_read_replica.0).filter(|id| *id >= 0),
+                    diverged: Some(&part.diverging_epoch)
+                        .filter(|told| told.end_offset >= 0)
+                        .map(|told| EpochEnd { leader_epoch: told.epoch, end_offset: told.end_offset }),
                     aborted: part.aborted_transactions.unwrap_or_default().into_iter().map(aborted).collect(),
                     // An empty slice would hold the whole answer.
                     records: part.records.filter(|records| !records.is_empty()).unwrap_or_default(),

@@ -51,6 +51,7 @@ impl Cluster {
             topic_id: leader.topic_id,
             offset,
             leader_epoch: leader.epoch,
+            last_epoch: -1,
             max_bytes: limits.max_bytes,
             tag: 0,
         };

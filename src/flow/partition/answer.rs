@@ -14,6 +14,7 @@ use super::{
     outbound::Ready,
 };
 use crate::flow::{
+    epochs::Epochs,
     error::Stopped,
     plan::{Aborted, MOST_BYTES, Plan, PlanCounts, Reencode, Rules, plan},
     recode::{Recode, RecodeError, Recoded, Rewritten},
@@ -39,24 +40,34 @@ pub(super) struct Answer {
     void: bool,
 }
 
+/// What is kept of batches that were met.
+struct Seen<'a> {
+    counts: &'a PlanCounts,
+    epochs: &'a mut Epochs,
+}
+
 impl Answer {
     fn next(&mut self) -> Option<Result<Stored, CorruptBatch>> {
         self.next.take().or_else(|| self.batches.next())
     }
 
     /// What becomes of a batch where the copy stands at `position`, and where it stands behind it. None for one that lies before.
-    fn plan(&mut self, stored: &Stored, position: i64, rules: &Rules, counts: &PlanCounts) -> Option<(Plan, i64)> {
-        let (plan, next) = match stored {
+    fn plan(&mut self, stored: &Stored, position: i64, rules: &Rules, seen: &mut Seen<'_>) -> Option<(Plan, i64)> {
+        let (plan, next, epoch, first) = match stored {
             Stored::Batch(batch) => {
                 let header = batch.header();
                 let aborted = self.aborted.includes(header);
-                (plan(header, position, aborted, self.joins, rules), header.next_offset())
+                let plan = plan(header, position, aborted, self.joins, rules);
+                (plan, header.next_offset(), header.partition_leader_epoch, header.base_offset)
             }
-            Stored::Legacy(old) => (Plan::Reencode(Reencode::Magic(old.magic)), old.offset.saturating_add(1)),
+            Stored::Legacy(old) => {
+                (Plan::Reencode(Reencode::Magic(old.magic)), old.offset.saturating_add(1), -1, old.offset)
+            }
         };
         // A fetch answers with the whole batch that holds the offset asked for, or would have held it.
         (next > position).then(|| {
-            counts.count(plan);
+            seen.counts.count(plan);
+            seen.epochs.seen(epoch, first);
             (plan, next)
         })
     }
@@ -68,11 +79,11 @@ impl Answer {
         position: i64,
         mut next: i64,
         refusals: &Refusals,
-        counts: &PlanCounts,
+        seen: &mut Seen<'_>,
     ) -> Recode {
         let mut batches = vec![first];
         while let Some(cut) = self.next() {
-            let plan = cut.as_ref().ok().and_then(|stored| self.plan(stored, next, &refusals.rules, counts));
+            let plan = cut.as_ref().ok().and_then(|stored| self.plan(stored, next, &refusals.rules, seen));
             match (cut, plan) {
                 (Ok(stored), Some((Plan::Reencode(_), behind))) => {
                     batches.push(stored);
@@ -122,7 +133,8 @@ impl Partition {
                 Ok(stored) => stored,
                 Err(cause) => return self.corrupt(cluster, cause),
             };
-            let Some((plan, next)) = answer.plan(&stored, self.position, &self.refusals.rules, &self.counts) else {
+            let seen = &mut Seen { counts: &self.counts, epochs: &mut self.epochs };
+            let Some((plan, next)) = answer.plan(&stored, self.position, &self.refusals.rules, seen) else {
                 continue;
             };
             let done = match (plan, &stored) {
@@ -136,7 +148,7 @@ impl Partition {
                     if let Plan::Reencode(why) = plan {
                         tracing::trace!(partition = %self.source, position = self.position, %why, "written anew");
                     }
-                    let mut work = answer.gather(stored, self.position, next, &self.refusals, &self.counts);
+                    let mut work = answer.gather(stored, self.position, next, &self.refusals, seen);
                     if let (Some(routing), Some(routes)) = (&mut work.manner.routing, &self.routes) {
                         routing.done_before = routes.done_before(self.position);
                     }

@@ -5,10 +5,9 @@ use std::time::Instant;
 use wire::{Recovery, ResponseError};
 
 use super::{
-    Partition,
+    Before, Met, Partition,
     attempts::Verdict,
     outbound::{Look, Ready},
-    track::Track,
 };
 use crate::flow::{
     error::Stopped,
@@ -18,15 +17,18 @@ use crate::flow::{
 impl Partition {
     /// The target's log may be read, and where it ended is known.
     pub(crate) fn can_look(&self) -> bool {
-        self.target_end.is_some()
+        self.landed.end.is_some()
+    }
+
+    fn may_look(&self, now: Instant) -> bool {
+        self.stopped.is_none() && !self.is_leaving_target() && self.produces.waits_until(now).is_none()
     }
 
     /// What has to be looked for in the target's log before anything goes there, if it may be done now.
     pub(crate) fn must_look(&self, now: Instant) -> Option<LookFor> {
-        let first =
-            self.outbound.first().filter(|_| self.stopped.is_none() && self.produces.waits_until(now).is_none())?;
-        let (from, producer) = (self.target_end?, self.producer?);
-        self.outbound.must_look().then_some(LookFor { from, producer, sequence: first.sequence })
+        let first = self.outbound.first().filter(|_| self.may_look(now))?;
+        let look_for = self.landed.look_for(self.producer?, first.sequence);
+        look_for.filter(|_| self.outbound.must_look())
     }
 
     /// What was found there. Returns as [`Partition::acknowledged`] what that settles.
@@ -38,17 +40,19 @@ impl Partition {
     ) -> (Verdict, Option<i64>) {
         let tail = match outcome {
             Ok(tail) => tail,
+            // The leader that was asked when the copy began had what no other has got.
+            Err(Blind::Regressed { end, .. }) if self.landed.before == Before::Anything => {
+                self.landed.end = Some(end);
+                return (Verdict::Wait, None);
+            }
             Err(Blind::Regressed { from, end }) => {
-                self.abandon();
-                let cluster = cluster.to_owned();
-                self.stop(Stopped::Regressed { cluster, partition: self.target.clone(), acknowledged: from, end });
-                return (Verdict::Stop, None);
+                self.landed.met.push(Met::Regressed { acknowledged: from, end });
+                return (Verdict::Wait, None);
             }
             Err(Blind::Failed(cause)) if cause.recovery() == Recovery::Fatal => {
                 let at = &self.target;
                 tracing::warn!(cluster, %at, %cause, "this log may not be read: only a broker that remembers sees what comes again");
-                self.target_end = None;
-                self.track = None;
+                (self.landed.end, self.landed.track) = (None, None);
                 self.outbound.see_nothing();
                 return (Verdict::Wait, None);
             }
@@ -64,11 +68,13 @@ impl Partition {
             }
         };
         if tail.doubled > 0 {
-            let records = tail.doubled;
-            tracing::error!(cluster, partition = %self.target, records, "records of ours are there twice");
+            let (from, to) = (self.landed.end.unwrap_or_default(), tail.end);
+            self.landed.met.push(Met::Doubled { from, to, records: tail.doubled });
         }
-        let (end, track) = (&mut self.target_end, &mut self.track);
-        let (look, settled) = self.outbound.looked(&tail.ours, now, |batch, offset| written(end, track, batch, offset));
+        let landed = &mut self.landed;
+        // What is there twice was counted.
+        let written = |batch: &Ready, offset| landed.written(batch, offset, false);
+        let (look, settled) = self.outbound.looked(&tail.ours, now, written);
         match look {
             Look::Seen => {
                 if let Some(last) = settled {
@@ -84,16 +90,6 @@ impl Partition {
                 self.stop(reason);
                 (Verdict::Stop, None)
             }
-        }
-    }
-}
-
-/// Takes over where a batch of ours stands in the target.
-pub(super) fn written(target_end: &mut Option<i64>, track: &mut Option<Box<Track>>, batch: &Ready, offset: i64) {
-    if offset >= 0 {
-        *target_end = Some(offset + i64::from(batch.records));
-        if let Some(track) = track {
-            track.written(batch, offset);
         }
     }
 }

@@ -155,6 +155,11 @@ impl Outbound {
         self.sent.front().map(|sent| &sent.batch).or_else(|| self.waiting.front())
     }
 
+    /// Whether a broker is sure to remember the producer id, by the batch acknowledged last.
+    pub(super) fn is_remembered(&self, fresh_after: i64) -> bool {
+        self.known_by.is_some_and(|time| time > fresh_after)
+    }
+
     /// Whether a batch may be sent now. A broker is sure to remember the producer id if its last batch is newer than `fresh_after`, ms
     /// since the epoch.
     pub(super) fn can_send(&self, fresh_after: i64) -> bool {
@@ -164,7 +169,7 @@ impl Outbound {
         self.waiting.front().is_some_and(|next| next.topic == self.topic)
             && (self.sent.is_empty()
                 || (self.sent.len() < WINDOW
-                    && self.known_by.is_some_and(|time| time > fresh_after)
+                    && self.is_remembered(fresh_after)
                     && self.sent.iter().all(|sent| sent.batch.max_timestamp > fresh_after)))
     }
 

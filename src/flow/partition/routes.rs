@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use super::Partition;
+use super::{Before, Partition};
 use crate::flow::error::Stopped;
 
 /// Topics so far.
@@ -76,7 +76,7 @@ impl Partition {
         }
         topic.as_ref().clone_into(&mut self.target.topic);
         self.target_id = 0;
-        self.target_end = None;
+        (self.landed.end, self.landed.before) = (None, Before::Anything);
         self.slow = 0;
         // Just made, it may be news to its leader.
         (self.produces.seen, self.produces.corrupt) = (false, 0);

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use wire::{AbortedTransaction, Batch, Budget, FetchedPartition, RecordError, RecordReader};
 
 use crate::flow::{
+    Place,
     recode::RecodeError,
     tail::{Blind, LookFor, Tail, Written},
 };
@@ -46,7 +47,7 @@ fn new() -> Partition {
 fn started() -> Partition {
     let mut partition = new();
     let producer = ProducerId { id: 7, epoch: 0 };
-    partition.prepared(Begun { position: 0, producer, sequence: 0, target_end: Some(0), track: None });
+    partition.prepared(Begun::anew(producer, Some(0)));
     partition
 }
 
@@ -77,6 +78,7 @@ fn answer(records: Bytes) -> FetchedPartition {
         last_stable: 8,
         log_start: 0,
         preferred_replica: None,
+        diverged: None,
         aborted: Vec::new(),
         records,
     }
@@ -111,10 +113,10 @@ fn batches_go_one_by_one_and_positions_follow_acknowledgements() {
     let first = next(&mut partition, now).expect("the first batch");
     assert_eq!(base_sequence(&first), 0);
     assert!(next(&mut partition, now).is_none(), "one unresolved batch at a time");
-    assert_eq!(partition.acknowledged(0, 0, now), Some(4));
+    assert_eq!(partition.acknowledged(0, 0, now, NEVER), Some(4));
     assert_eq!(base_sequence(&next(&mut partition, now).expect("the second batch")), 5);
-    assert_eq!(partition.acknowledged(5, 5, now), Some(7));
-    assert_eq!(partition.acknowledged(5, 5, now), None, "nothing is acknowledged twice");
+    assert_eq!(partition.acknowledged(5, 5, now, NEVER), Some(7));
+    assert_eq!(partition.acknowledged(5, 5, now, NEVER), None, "nothing is acknowledged twice");
     assert_eq!(partition.held_bytes(), 0);
 }
 
@@ -145,7 +147,7 @@ fn a_fetch_that_no_longer_fits_brings_nothing() {
     assert_eq!(partition.position(), 5);
     assert!(!partition.fetch_done());
     assert!(!partition.wants_fetch(later, LOW_WATER), "stuck: not fetched until the unresolved batch is taken");
-    assert_eq!(partition.acknowledged(0, 0, now), Some(4));
+    assert_eq!(partition.acknowledged(0, 0, now, NEVER), Some(4));
     // Fetched again, the second batch has the sequence it had before.
     fetched(&mut partition, PLAIN);
     assert_eq!(base_sequence(&next(&mut partition, later).expect("the second batch")), 5);
@@ -167,7 +169,7 @@ fn sent(partition: &mut Partition) -> Vec<(i64, i64, String)> {
                 format!("{:?}", Bytes::copy_from_slice(record.body)),
             ));
         }
-        partition.acknowledged(base, base, now);
+        partition.acknowledged(base, base, now, NEVER);
     }
     records
 }
@@ -306,7 +308,7 @@ fn trouble_at_one_end_does_not_hold_up_the_other() {
     partition.fetch_failed(now);
     assert!(!partition.wants_fetch(now, LOW_WATER));
     assert!(next(&mut partition, now).is_none(), "the batch under way is not sent twice");
-    assert_eq!(partition.acknowledged(0, 0, now), Some(4));
+    assert_eq!(partition.acknowledged(0, 0, now, NEVER), Some(4));
     assert!(next(&mut partition, now).is_some());
 }
 
@@ -354,7 +356,7 @@ fn a_batch_too_large_for_the_target_is_split() {
         let again = next(&mut partition, now).expect("a batch");
         assert_eq!(base_sequence(&again), 0, "the sequence that the refused one had");
         assert!(again.header.len() + again.payload.len() <= expected);
-        assert!(partition.acknowledged(0, 0, now).is_some());
+        assert!(partition.acknowledged(0, 0, now, NEVER).is_some());
         let rest = offsets(&sent(&mut partition));
         assert_eq!((rest[0], rest.last()), (i64::from(record_count(&again)), Some(&7)));
     }
@@ -371,7 +373,7 @@ fn a_batch_is_refused_for_good_only_when_those_before_it_are_there() {
     fetched(&mut partition, PLAIN);
     let now = Instant::now();
     partition.next_batch(now, -1).expect("the first batch");
-    partition.acknowledged(0, 0, now);
+    partition.acknowledged(0, 0, now, NEVER);
     // Both are fetched again, from the start of the second on: two are out at a time.
     (partition.position, partition.sequence) = (0, 0);
     partition.outbound.clear();
@@ -401,7 +403,7 @@ fn taken_by(partition: &mut Partition, poison: &[i64], names: bool) -> Vec<i64> 
         let offsets: Vec<i64> = (0..record_count(&batch)).filter_map(|index| ready.offset(index as usize)).collect();
         let refused: Vec<usize> = (0..offsets.len()).filter(|index| poison.contains(&offsets[*index])).collect();
         if refused.is_empty() {
-            partition.acknowledged(base, base, now);
+            partition.acknowledged(base, base, now, NEVER);
             taken.extend(offsets);
         } else {
             let told = if names { &refused[..] } else { &[] };
@@ -458,12 +460,12 @@ fn a_refused_sequence_is_looked_up_in_the_log() {
         let mut partition = started();
         fetched(&mut partition, PLAIN);
         next(&mut partition, now).expect("the first batch");
-        partition.acknowledged(0, 0, now);
+        partition.acknowledged(0, 0, now, NEVER);
         next(&mut partition, now).expect("the second batch");
         assert_eq!(partition.produce_refused("b", 5, &refusal(OUT_OF_ORDER, &[]), now), Verdict::Wait);
         assert_eq!(partition.must_look(now), None, "not before the backoff is over");
         assert!(next(&mut partition, later).is_none(), "not before it is looked for");
-        let expected = LookFor { from: 5, producer: ProducerId { id: 7, epoch: 0 }, sequence: 5 };
+        let expected = LookFor { from: 5, producer: ProducerId { id: 7, epoch: 0 }, sequence: 5, is_behind_ours: true };
         assert_eq!(partition.must_look(later), Some(expected));
         partition
     };
@@ -472,7 +474,7 @@ fn a_refused_sequence_is_looked_up_in_the_log() {
 
     let mut there = second_is_refused();
     assert_eq!(there.looked("b", tail(&[second]), later), (Verdict::Wait, Some(7)));
-    assert_eq!(there.target_end, Some(9), "behind what it really was appended at");
+    assert_eq!(there.landed.end, Some(9), "behind what it really was appended at");
 
     let mut missing = second_is_refused();
     assert_eq!(missing.looked("b", tail(&[]), later), (Verdict::Wait, None));
@@ -504,9 +506,66 @@ fn a_refused_sequence_is_looked_up_in_the_log() {
     }
 
     let mut regressed = second_is_refused();
-    assert_eq!(regressed.looked("b", Err(Blind::Regressed { from: 5, end: 3 }), later).0, Verdict::Stop);
-    let text = regressed.stopped().expect("a reason").to_string();
-    assert!(text.contains("ends at offset 3, and had acknowledged records up to 5"), "{text}");
+    assert_eq!(regressed.looked("b", Err(Blind::Regressed { from: 5, end: 3 }), later), (Verdict::Wait, None));
+    assert_eq!(regressed.take_met(), [Met::Regressed { acknowledged: 5, end: 3 }]);
+
+    let mut unseen_start = started();
+    unseen_start.landed.end = Some(4);
+    fetched(&mut unseen_start, PLAIN);
+    next(&mut unseen_start, now).expect("the first batch");
+    unseen_start.unanswered(0, now);
+    assert_eq!(unseen_start.looked("b", Err(Blind::Regressed { from: 4, end: 3 }), later), (Verdict::Wait, None));
+    assert_eq!(unseen_start.take_met(), [], "what one leader alone had");
+    assert_eq!(unseen_start.must_look(later).map(|what| (what.from, what.is_behind_ours)), Some((3, false)));
+}
+
+#[test]
+fn what_stands_between_or_before_is_met() {
+    let mut partition = started();
+    fetched(&mut partition, PLAIN);
+    let now = Instant::now();
+    next(&mut partition, now).expect("the first batch");
+    partition.acknowledged(0, 10, now, NEVER);
+    next(&mut partition, now).expect("the second batch");
+    partition.acknowledged(5, 8, now, NEVER);
+    let met = [Met::Between { from: 0, to: 10, forgotten: true }, Met::Regressed { acknowledged: 15, end: 8 }];
+    assert_eq!(partition.take_met(), met);
+    assert_eq!(partition.take_met(), []);
+}
+
+#[test]
+fn a_gap_of_the_source_is_passed_when_all_before_it_is_acknowledged() {
+    let mut partition = started();
+    fetched(&mut partition, PLAIN);
+    let now = Instant::now();
+    let at = Place { cluster: "a".to_owned(), partition: partition.source.clone() };
+    let gap = Gap::DataLoss { at, position: 8, log_start: 20 };
+    partition.leave(&gap, Onward::At(20));
+    assert!(!partition.wants_fetch(now, LOW_WATER) && !partition.has_left());
+    for base in [0, 5] {
+        next(&mut partition, now).expect("a batch");
+        partition.acknowledged(base, base, now, NEVER);
+    }
+    assert!(partition.has_left());
+    let behind = Behind { onward: Onward::At(20), map_holds_until: (i64::MAX, i64::MAX) };
+    assert_eq!(partition.begin_behind(), Some(behind));
+    assert!(!partition.is_prepared() && !partition.is_leaving());
+}
+
+#[test]
+fn a_gap_of_the_target_waits_for_answers_only() {
+    let mut partition = started();
+    fetched(&mut partition, PLAIN);
+    let now = Instant::now();
+    next(&mut partition, now).expect("the first batch");
+    let at = Place { cluster: "b".to_owned(), partition: partition.target.clone() };
+    partition.leave(&Gap::TargetRecreated { at, was: 1, is: 2 }, Onward::Earliest);
+    assert!(next(&mut partition, now).is_none() && !partition.has_left(), "an answer is to come");
+    partition.unanswered(0, now);
+    assert_eq!(partition.must_look(now + Duration::from_secs(60)), None);
+    assert!(partition.has_left());
+    assert_eq!(partition.begin_behind().map(|behind| behind.onward), Some(Onward::Earliest));
+    assert_eq!(partition.held_bytes(), 0);
 }
 
 #[test]

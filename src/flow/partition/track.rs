@@ -60,18 +60,18 @@ impl Track {
 impl Partition {
     /// Generation of the anchors that are stored for it; none where none are.
     pub(crate) fn generation(&self) -> Option<u64> {
-        self.track.as_ref().map(|track| track.generation)
+        self.landed.track.as_ref().map(|track| track.generation)
     }
 
     /// Nothing goes out before an anchor is stored.
     pub(crate) fn awaits_anchor(&self) -> bool {
-        self.track.as_ref().is_some_and(|track| track.is_awaited || track.unanchored >= MOST_UNANCHORED)
+        self.landed.track.as_ref().is_some_and(|track| track.is_awaited || track.unanchored >= MOST_UNANCHORED)
     }
 
-    /// What of it is to be stored now; nothing if that is stored already. Leader epochs are those last seen, −1 for none.
-    pub(crate) fn anchor(&mut self, source_epoch: i32, target_epoch: i32) -> Option<Update> {
-        let (producer, target_offset) = (self.producer?, self.target_end?);
-        let track = self.track.as_mut()?;
+    /// What of it is to be stored now; nothing if that is stored already. `target_epoch`: the leader's, −1 for none.
+    pub(crate) fn anchor(&mut self, target_epoch: i32) -> Option<Update> {
+        let (producer, target_offset) = (self.producer?, self.landed.end?);
+        let track = self.landed.track.as_mut()?;
         let of = (track.count, self.told);
         if of == track.stored && !track.is_awaited {
             return None;
@@ -81,7 +81,7 @@ impl Partition {
             generation: track.generation,
             source_id: self.source_id,
             target_id: self.target_id,
-            source_epoch,
+            source_epoch: self.epochs.before(self.told),
             target_epoch,
             producer,
             count: track.count,
@@ -94,7 +94,7 @@ impl Partition {
     /// What [`Partition::anchor`] told last is stored. True if it waited for that.
     pub(crate) fn anchored(&mut self) -> bool {
         let awaited = self.awaits_anchor();
-        if let Some(track) = &mut self.track
+        if let Some(track) = &mut self.landed.track
             && let Some(Storing { of, bytes, is_awaited }) = track.storing.take()
         {
             track.stored = of;
@@ -106,7 +106,7 @@ impl Partition {
 
     /// What the next anchor tells has to be known before anything more goes out.
     pub(super) fn await_anchor(&mut self) {
-        if let Some(track) = &mut self.track {
+        if let Some(track) = &mut self.landed.track {
             track.is_awaited = true;
             // One that is under way does not tell it.
             if let Some(storing) = &mut track.storing {

@@ -85,9 +85,8 @@ impl Task {
                 continue;
             }
             let partition = &mut self.partitions[index];
-            let epoch = |end: &super::End, at| end.cluster.leader(at).map_or(-1, |leader| leader.epoch);
-            let epochs = (epoch(&self.source, &partition.source), epoch(&self.target, &partition.target));
-            if let Some(update) = partition.anchor(epochs.0, epochs.1) {
+            let epoch = self.target.cluster.leader(&partition.target).map_or(-1, |leader| leader.epoch);
+            if let Some(update) = partition.anchor(epoch) {
                 self.anchoring.storing.insert(index);
                 let link = link(&stores.connector, partition);
                 owners.push(Owner { index, generation: update.anchor().generation, link: link.clone() });
@@ -131,7 +130,7 @@ impl Task {
         for Owner { index, link, .. } in owners {
             if superseded.contains(&link) {
                 self.superseded(index);
-            } else if self.partitions[index].anchored() {
+            } else if self.partitions[index].anchored() || self.partitions[index].is_leaving() {
                 self.reconsider(index, now);
             }
         }

@@ -7,18 +7,17 @@ use std::{
 };
 
 use tokio::task::spawn_blocking;
-use wire::{CorruptBatch, OffsetSpec, TopicMetadata};
+use wire::{CorruptBatch, TopicMetadata};
 
 use super::{
     Done, Side, Task,
     end::leader_of,
     members::Stay,
     parking::park,
-    prepare::{Prepared, batch_limits, one_offset},
+    prepare::{Prepared, batch_limits},
 };
 use crate::flow::{
     Start,
-    error::Stopped,
     partition::{Unprepared, Verdict},
     recode::{RecodeError, Rewritten},
     tail::{Blind, LookFor, Tail, tail},
@@ -35,6 +34,9 @@ impl Task {
             Done::Produced(sent) => self.produced(sent, now),
             Done::Bounds(index, answer) => self.bounds_known(index, answer, now),
             Done::Looked(index, outcome) => self.looked(index, outcome, now),
+            Done::Strangers(index, producer, range, outcome) => {
+                self.strangers_looked_at(index, producer, range, outcome);
+            }
             Done::Limit(index, limit) => self.limit_known(index, limit, now),
             Done::Recoded(index, next, outcome) => self.recoded(index, next, outcome, now),
             Done::Found(topic, answer) => self.topic_found(&topic, answer, now),
@@ -83,18 +85,20 @@ impl Task {
                 self.end(side).worked(|| leader_of(&at), &name);
             }
             let partition = &mut self.partitions[index];
+            let former = &mut partition.former_ids[usize::from(at_target)];
+            // A broker that lags behind tells the old one.
+            if topic.id != 0 && topic.id == *former {
+                continue;
+            }
             let id = if at_target { &mut partition.target_id } else { &mut partition.source_id };
             let was = std::mem::replace(id, topic.id);
             if was != 0 && topic.id != 0 && was != topic.id {
+                *former = was;
                 if at_target && partition.turns_away() {
                     self.finding.forget(&at.topic);
                     continue;
                 }
-                if at_target {
-                    partition.abandon();
-                }
-                partition.stop(Stopped::Recreated { cluster: alias.clone(), partition: at, was, is: topic.id });
-                self.tell_stopped(index);
+                self.recreated(index, at_target, was, topic.id);
             }
         }
         self.fetching.clear();
@@ -119,7 +123,11 @@ impl Task {
                         self.anchored_as(index, generation);
                     }
                     self.unprepared.remove(&index);
+                    self.act_on_met(index);
                     self.reconsider(index, now);
+                    if self.begun_behind(index, position) {
+                        continue;
+                    }
                     // A copy that begins at the end stands there from now on, also for the next start; so does one that was found further on.
                     let stands = match start {
                         Start::At(from) => position > from,
@@ -129,6 +137,11 @@ impl Task {
                     if stands && position > 0 {
                         self.store(index, position - 1);
                     }
+                    continue;
+                }
+                Err(Unprepared::Gap { gap, next }) => {
+                    self.meet(index, *gap, next);
+                    self.reconsider(index, now);
                     continue;
                 }
                 Err(error) => error,
@@ -154,50 +167,6 @@ impl Task {
             Verdict::Recode => self.recode(index),
             Verdict::Stop => self.tell_stopped(index),
         }
-    }
-
-    /// The leader says that the next offset is not there. A leader just elected may not know yet: its bounds are asked for first.
-    pub(super) fn look_up_bounds(&mut self, index: usize) {
-        if !self.asking.insert(index) {
-            return;
-        }
-        let (cluster, at) = (self.source.cluster.clone(), self.partitions[index].source.clone());
-        self.work.push(Box::pin(async move {
-            let start = one_offset(&cluster, &at, OffsetSpec::Earliest).await;
-            let end = one_offset(&cluster, &at, OffsetSpec::Latest).await;
-            Done::Bounds(index, start.and_then(|start| Ok((start, end?))))
-        }));
-    }
-
-    fn bounds_known(&mut self, index: usize, answer: wire::Result<(i64, i64)>, now: Instant) {
-        self.asking.remove(&index);
-        if self.seats[index].stay == Stay::Left {
-            return;
-        }
-        let partition = &mut self.partitions[index];
-        let position = partition.position();
-        match answer {
-            Ok((log_start, log_end)) if !(log_start..=log_end).contains(&position) => {
-                let verdict = if position < log_start {
-                    let gone = log_start - position;
-                    format!("{gone} records are gone before they were copied (retention, or DeleteRecords)")
-                } else {
-                    "the log ends before it (records were lost, or the position is another topic's)".to_owned()
-                };
-                let reason = Stopped::OutOfRange {
-                    cluster: self.source.cluster.alias().to_owned(),
-                    partition: partition.source.clone(),
-                    position,
-                    log_start,
-                    log_end,
-                    verdict,
-                };
-                partition.stop(reason);
-                self.tell_stopped(index);
-            }
-            _ => partition.fetch_failed(now),
-        }
-        self.reconsider(index, now);
     }
 
     /// Has batches opened and written anew, on a thread where that may take its time.
@@ -297,6 +266,7 @@ impl Task {
             self.store(index, last);
             self.passed_over(index);
         }
+        self.act_on_met(index);
         self.act_on(verdict, Side::Target, index);
         self.reconsider(index, now);
     }

@@ -17,7 +17,7 @@ use wire::{
 use super::{Done, OVERDUE, Side, Task, queues::Queues};
 use crate::flow::{
     limits::{Limits, Room},
-    partition::Verdict,
+    partition::{Verdict, is_diverged},
 };
 
 /// Bytes that a follow round asks for at first, and of a broker that has little; an answer that fills them asks for more the next time.
@@ -359,6 +359,7 @@ impl Task {
             topic_id: leader.topic_id,
             offset: partition.position(),
             leader_epoch: leader.epoch,
+            last_epoch: partition.last_epoch(),
             max_bytes: i32::try_from(bytes).unwrap_or(i32::MAX),
             tag: index,
         })
@@ -441,14 +442,15 @@ impl Task {
         let alias = self.source.cluster.alias().to_owned();
         let error = ResponseError::try_from_code(part.error);
         let partition = &mut self.partitions[index];
+        let is_diverged = is_diverged(&part);
         // A follower that can't answer, or is behind, says nothing about the leader.
-        if error.is_some() && partition.leave_follower() {
+        if (error.is_some() || is_diverged) && partition.leave_follower() {
             self.source.refresh_wanted = true;
             return;
         }
         let verdict = match error {
-            None => partition.fetched(&alias, part, now),
-            Some(ResponseError::OffsetOutOfRange) => {
+            None if !is_diverged => partition.fetched(&alias, part, now),
+            None | Some(ResponseError::OffsetOutOfRange) => {
                 self.look_up_bounds(index);
                 Verdict::Wait
             }

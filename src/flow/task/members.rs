@@ -12,7 +12,11 @@ use std::{
 use tokio::sync::{oneshot, watch};
 
 use super::{Side, Task, fetching::Place};
-use crate::flow::{FlowPartition, FlowStatus, Start, partition::Partition, plan::PlanCounts};
+use crate::flow::{
+    FlowPartition, FlowStatus, Gap, Start,
+    partition::{Behind, Partition},
+    plan::PlanCounts,
+};
 
 /// What a flow's owner wants of the task that runs it.
 pub(crate) enum Order {
@@ -56,6 +60,8 @@ pub(super) struct Seat {
     pub(super) start: Start,
     /// See [`FlowPartition::anchored`].
     pub(super) anchored: Option<u64>,
+    /// It is to begin behind a gap.
+    pub(super) behind: Option<Behind>,
     pub(super) stay: Stay,
 }
 
@@ -84,7 +90,7 @@ impl Task {
         self.left = left;
         let places = partitions.into_iter().enumerate().map(|(nth, partition)| {
             let FlowPartition { source, target, start, anchored, transforms } = partition;
-            let seat = Seat { member: id, nth, start, anchored, stay: Stay::Copied };
+            let seat = Seat { member: id, nth, start, anchored, behind: None, stay: Stay::Copied };
             self.seat(&mut free, seat, Partition::new(source, target, transforms, &self.write, Arc::clone(&counts)))
         });
         let places = places.collect();
@@ -256,6 +262,15 @@ impl Task {
                 told.clone_from(count);
             }
             new > 0
+        });
+    }
+
+    /// A partition goes on behind a gap.
+    pub(super) fn tell_gap(&self, index: usize, gap: &Gap) {
+        let Some(member) = self.members.get(&self.seats[index].member) else { return };
+        member.status.send_modify(|status| {
+            let text = format!("{}: {gap}", gap.kind());
+            status.gaps.insert(self.partitions[index].source.clone(), text);
         });
     }
 

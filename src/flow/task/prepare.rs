@@ -10,13 +10,14 @@ use wire::{Budget, Cluster, ConfigEntry, OffsetSpec, ProducerId, ResponseError, 
 
 use crate::{
     flow::{
-        Anchoring, Start, StoredPosition,
+        Anchoring, Gap, Place, Start, StoredPosition,
         error::Stopped,
-        partition::{Begun, Track, Unprepared},
+        gap::Onward,
+        partition::{Before, Begun, Behind, Met, Track, Unprepared},
         tail::Blind,
         takeover::{Beginning, Copied, NotTaken, Piece, Resumed, beginning, take_over},
     },
-    offsets::{Anchor, Link},
+    offsets::{Anchor, Link, Translation},
     transforms::RecordTransforms,
 };
 
@@ -43,7 +44,13 @@ pub(super) struct Wanted {
     pub(super) target: TopicPartition,
     pub(super) start: Start,
     pub(super) anchored: Option<u64>,
+    /// It begins behind a gap.
+    pub(super) behind: Option<Behind>,
     pub(super) transforms: Option<Arc<RecordTransforms>>,
+}
+
+fn place(cluster: &Cluster, partition: &TopicPartition) -> Place {
+    Place { cluster: cluster.alias().to_owned(), partition: partition.clone() }
 }
 
 /// What it needs.
@@ -152,6 +159,9 @@ struct Found {
     producer: ProducerId,
     count: u64,
     target_end: Option<i64>,
+    before: Before,
+    source_epoch: i32,
+    met: Vec<Met>,
     /// Generation of the anchor that was there.
     generation: u64,
     /// What of the map was not stored with it; absent where the copy begins anew.
@@ -180,19 +190,22 @@ impl Clusters {
         // Of what is not looked at in the target, or goes to topics by record, nothing is found again.
         let anchoring = self.anchoring.as_ref().filter(|_| target_end.is_some());
         let anchor = anchoring.and_then(|stores| stores.maps.anchor(&wanted.link(&stores.connector)));
-        if let Some((end, _)) = target_end.zip(anchoring) {
-            match beginning(anchor.as_ref(), wanted.anchored) {
-                Beginning::Resumed(anchor) => return self.resume(wanted, anchor, end).await,
-                Beginning::Lost(cause) => {
-                    let partition = wanted.source.clone();
-                    return Err(Unprepared::Stopped(Box::new(Stopped::AnchorLost { partition, cause })));
-                }
-                Beginning::Anew => {}
-            }
-        }
         let position = match wanted.start {
             Start::At(offset) => offset,
             Start::Earliest | Start::Latest => told.unwrap_or(Ok(0))?,
+        };
+        if let Some((end, _)) = target_end.zip(anchoring) {
+            match beginning(anchor.as_ref(), wanted.anchored) {
+                Beginning::Resumed(anchor) => return self.resume(wanted, anchor, end).await,
+                Beginning::Lost(cause) => return Err(self.lost(wanted, cause, position)),
+                Beginning::Anew => {}
+            }
+        }
+        let position = match wanted.behind {
+            Some(Behind { onward: Onward::CopyOf(offset), .. }) => {
+                self.copy_of(wanted, offset, position, anchor.as_ref()).await?
+            }
+            _ => position,
         };
         let after = anchor.as_ref().map(|anchor| anchor.producer);
         let producer = match after {
@@ -201,18 +214,32 @@ impl Clusters {
             _ => self.target.init_producer_id().await?,
         };
         let generation = anchor.map_or(0, |anchor| anchor.generation);
-        Ok(Found { position, producer, count: 0, target_end, generation, pieces: None })
+        Ok(Found {
+            position,
+            producer,
+            count: 0,
+            target_end,
+            before: Before::Anything,
+            source_epoch: -1,
+            met: Vec::new(),
+            generation,
+            pieces: None,
+        })
     }
 
     async fn resume(&self, wanted: &Wanted, anchor: &Anchor, end: i64) -> Result<Found, Unprepared> {
-        for (cluster, partition, was) in
-            [(&self.source, &wanted.source, anchor.source_id), (&self.target, &wanted.target, anchor.target_id)]
-        {
+        let next = anchor.source_offset;
+        let another = |cluster: &Cluster, partition: &TopicPartition, was: u128| {
             let is = cluster.known_topic(&partition.topic).map_or(0, |topic| topic.id);
-            if was != 0 && is != 0 && was != is {
-                let (cluster, partition) = (cluster.alias().to_owned(), partition.clone());
-                return Err(Unprepared::Stopped(Box::new(Stopped::Recreated { cluster, partition, was, is })));
-            }
+            (was != 0 && is != 0 && was != is).then_some(is)
+        };
+        if let Some(is) = another(&self.source, &wanted.source, anchor.source_id) {
+            let (at, was) = (place(&self.source, &wanted.source), anchor.source_id);
+            return Err(Unprepared::Gap { gap: Box::new(Gap::TopicRecreated { at, was, is }), next });
+        }
+        if let Some(is) = another(&self.target, &wanted.target, anchor.target_id) {
+            let (at, was) = (place(&self.target, &wanted.target), anchor.target_id);
+            return Err(Unprepared::Gap { gap: Box::new(Gap::TargetRecreated { at, was, is }), next });
         }
         let resumed = if end == anchor.target_offset {
             Resumed::of(anchor)
@@ -225,15 +252,33 @@ impl Clusters {
                 compacted: self.is_compacted(&wanted.source.topic).await?,
             };
             let taken = take_over(&self.source, &self.target, copied, anchor, &self.budget).await;
-            taken.map_err(|cause| self.not_taken(wanted, cause))?
+            taken.map_err(|cause| self.not_taken(wanted, cause, next))?
         };
         let Resumed { position, count, target_end, pieces, foreign, doubled } = resumed;
         if count > anchor.count || foreign > 0 || doubled > 0 {
             let (from, records) = (&wanted.source, count - anchor.count);
             tracing::info!(%from, position, records, foreign, doubled, "found again behind its anchor");
         }
-        let (producer, generation) = (anchor.producer, anchor.generation);
-        Ok(Found { position, producer, count, target_end: Some(target_end), generation, pieces: Some(pieces) })
+        let (from, to) = (anchor.target_offset, target_end);
+        let mut met = Vec::new();
+        if foreign > 0 {
+            met.push(Met::Foreign { from, to, records: foreign });
+        }
+        if doubled > 0 {
+            met.push(Met::Doubled { from, to, records: doubled });
+        }
+        Ok(Found {
+            position,
+            producer: anchor.producer,
+            count,
+            target_end: Some(target_end),
+            before: Before::Readable,
+            // What was walked through is not of that epoch for certain, but it was compared.
+            source_epoch: if position == anchor.source_offset { anchor.source_epoch } else { -1 },
+            met,
+            generation: anchor.generation,
+            pieces: Some(pieces),
+        })
     }
 
     async fn is_compacted(&self, topic: &str) -> wire::Result<bool> {
@@ -243,21 +288,65 @@ impl Clusters {
         Ok(settings.filter_map(|setting| setting.value).any(|policy| policy.contains("compact")))
     }
 
-    fn not_taken(&self, wanted: &Wanted, cause: NotTaken) -> Unprepared {
-        let lost = |cause: String| {
-            Unprepared::Stopped(Box::new(Stopped::AnchorLost { partition: wanted.source.clone(), cause }))
+    fn lost(&self, wanted: &Wanted, cause: String, next: i64) -> Unprepared {
+        let at = place(&self.source, &wanted.source);
+        Unprepared::Gap { gap: Box::new(Gap::AnchorLost { at, cause }), next }
+    }
+
+    /// Where the record stands in the source whose copy stood at this offset in the target: between `first`, where the source's log begins, and
+    /// where the last anchor was stored.
+    async fn copy_of(
+        &self,
+        wanted: &Wanted,
+        offset: i64,
+        first: i64,
+        anchor: Option<&Anchor>,
+    ) -> Result<i64, Unprepared> {
+        let next = anchor.map_or(first, |anchor| anchor.source_offset);
+        let Some(Anchoring { connector, maps, .. }) = &self.anchoring else {
+            return Err(self.lost(wanted, "there is no offset map".to_owned(), next));
         };
+        let link = wanted.link(connector);
+        let stands_at = async |source: i64| {
+            let told = maps.translate(&link, &[source]).await.map_err(|cause| Unprepared::NotYet(cause.to_string()))?;
+            Ok::<_, Unprepared>(told.into_iter().next().unwrap_or(Translation::Unmapped))
+        };
+        // The first that does not stand before it: what is not in the map was there before all that is.
+        let (mut low, mut high) = (first, next);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match stands_at(middle).await? {
+                Translation::Exact(at) | Translation::NextMirrored(at) | Translation::MirroredEnd(at)
+                    if at >= offset =>
+                {
+                    high = middle;
+                }
+                _ => low = middle + 1,
+            }
+        }
+        match stands_at(low).await? {
+            Translation::Exact(at) | Translation::NextMirrored(at) | Translation::MirroredEnd(at) if at == offset => {
+                Ok(low)
+            }
+            told => {
+                let cause =
+                    format!("the offset map does not tell what stood at offset {offset} of the target ({told:?})");
+                Err(self.lost(wanted, cause, next))
+            }
+        }
+    }
+
+    fn not_taken(&self, wanted: &Wanted, cause: NotTaken, next: i64) -> Unprepared {
+        let lost = |cause: String| self.lost(wanted, cause, next);
         match cause {
             NotTaken::Blind(Blind::Failed(cause)) | NotTaken::Source(cause) => match cause.response() {
                 Some(ResponseError::OffsetOutOfRange) => lost(cause.to_string()),
                 _ => Unprepared::Failed(cause),
             },
-            NotTaken::Blind(Blind::Regressed { from, end }) => Unprepared::Stopped(Box::new(Stopped::Regressed {
-                cluster: self.target.alias().to_owned(),
-                partition: wanted.target.clone(),
-                acknowledged: from,
-                end,
-            })),
+            NotTaken::Blind(Blind::Regressed { from: acknowledged, end }) => {
+                let at = place(&self.target, &wanted.target);
+                Unprepared::Gap { gap: Box::new(Gap::TargetRegressed { at, acknowledged, end }), next }
+            }
             NotTaken::Blind(blind @ (Blind::Unseen { .. } | Blind::Unreadable { .. })) => {
                 Unprepared::NotYet(format!("log of {} in cluster {}: {blind}", wanted.target, self.target.alias()))
             }
@@ -291,7 +380,12 @@ impl Clusters {
                     Some(pieces) => {
                         pieces.into_iter().for_each(|piece| map.written(piece.source, piece.target, piece.records));
                     }
-                    None => map.copies_again_from(found.position),
+                    None => {
+                        if let Some(Behind { map_holds_until: (source, target), .. }) = wanted.behind {
+                            map.holds_until(source, target);
+                        }
+                        map.copies_again_from(found.position);
+                    }
                 }
                 let leader = |cluster: &Cluster, at| cluster.leader(at).map_or(-1, |leader: wire::Leader| leader.epoch);
                 let id = |cluster: &Cluster, name| cluster.known_topic(name).map_or(0, |topic| topic.id);
@@ -299,7 +393,7 @@ impl Clusters {
                     generation: found.generation + 1,
                     source_id: id(&self.source, &wanted.source.topic),
                     target_id: id(&self.target, &wanted.target.topic),
-                    source_epoch: leader(&self.source, &wanted.source),
+                    source_epoch: found.source_epoch,
                     target_epoch: leader(&self.target, &wanted.target),
                     producer: found.producer,
                     count: found.count,
@@ -350,7 +444,7 @@ impl Clusters {
 impl Found {
     /// Without an anchor: under a new producer id.
     fn begun(self) -> Begun {
-        let Self { position, producer, target_end, .. } = self;
-        Begun { position, producer, sequence: 0, target_end, track: None }
+        let Self { position, producer, target_end, before, source_epoch, met, .. } = self;
+        Begun { position, producer, sequence: 0, target_end, before, source_epoch, met, track: None }
     }
 }

@@ -233,11 +233,12 @@ impl Task {
         let is_there = error == Some(ResponseError::DuplicateSequenceNumber) && !self.partitions[index].can_look();
         if error.is_none() || is_there {
             self.target.worked(|| format!("Produce to {}", self.partitions[index].target), &self.name);
-            if let Some(last) = self.partitions[index].acknowledged(base, part.base_offset, now) {
+            if let Some(last) = self.partitions[index].acknowledged(base, part.base_offset, now, self.fresh_after) {
                 self.store(index, last);
                 // Nothing may be left of what was opened.
                 self.passed_over(index);
             }
+            self.act_on_met(index);
             return;
         }
         let alias = self.target.cluster.alias().to_owned();

@@ -95,6 +95,7 @@ async fn stored(cluster: &Cluster, at: &TopicPartition, end: i64) -> Result<Vec<
             topic_id: leader.topic_id,
             offset,
             leader_epoch: leader.epoch,
+            last_epoch: -1,
             max_bytes: 8 << 20,
             tag: 0,
         };

@@ -71,6 +71,7 @@ fn wanted(cluster: &Cluster, at: &TopicPartition, offset: i64) -> FetchPartition
         topic_id: leader.topic_id,
         offset,
         leader_epoch: leader.epoch,
+        last_epoch: -1,
         max_bytes: 1 << 20,
         tag: usize::try_from(at.partition).expect("a partition"),
     }
@@ -214,6 +215,7 @@ async fn a_topic_made_anew_is_told_apart() -> Result<()> {
             topic_id: leader.topic_id,
             offset: 1,
             leader_epoch: leader.epoch,
+            last_epoch: -1,
             max_bytes: 1000,
             tag: 9,
         });

@@ -17,6 +17,8 @@ use crate::types::TopicPartition;
 
 /// First version of Fetch that names topics by id only (KIP-516).
 const BY_TOPIC_ID: i16 = 13;
+/// First version in which the last record's epoch is told (KIP-595).
+const BY_EPOCH: i16 = 12;
 /// Session id of who has none.
 const NO_SESSION: i32 = 0;
 /// Session epoch of a request that opens a session, and tells all partitions.
@@ -175,6 +177,7 @@ impl FetchSession {
         let by_id = self.without_id == 0 && highest >= BY_TOPIC_ID;
         let changed = mem::take(&mut self.changed);
         let forgotten = mem::take(&mut self.forgotten);
+        let version = version(highest, by_id);
         let round = match self.state {
             State::Open { id, epoch, by_id: was } if was == by_id => {
                 // A broker first takes up what is wanted and then strikes what is forgotten (`FetchSession.update`).
@@ -187,18 +190,18 @@ impl FetchSession {
                 });
                 let told = changed.iter().filter_map(|at| self.slots.get(*at)?.as_ref());
                 Round {
-                    version: version(highest, by_id),
+                    version,
                     session_id: id,
                     epoch,
-                    topics: topics_of(told.map(|slot| &slot.wanted)),
+                    topics: topics_of(version, told.map(|slot| &slot.wanted)),
                     forgotten: forgotten_of(gone),
                 }
             }
             State::Open { id: replaces, .. } | State::New { replaces } => Round {
-                version: version(highest, by_id),
+                version,
                 session_id: replaces,
                 epoch: FIRST_EPOCH,
-                topics: topics_of(self.slots.iter().flatten().map(|slot| &slot.wanted)),
+                topics: topics_of(version, self.slots.iter().flatten().map(|slot| &slot.wanted)),
                 forgotten: Vec::new(),
             },
         };
@@ -251,18 +254,19 @@ impl FetchSession {
 /// A round outside any session.
 pub(super) fn sessionless(highest: i16, partitions: &[FetchPartition]) -> Round {
     let by_id = highest >= BY_TOPIC_ID && partitions.iter().all(|p| p.topic_id != 0);
+    let version = version(highest, by_id);
     Round {
-        version: version(highest, by_id),
+        version,
         session_id: NO_SESSION,
         epoch: NO_EPOCH,
-        topics: topics_of(partitions.iter()),
+        topics: topics_of(version, partitions.iter()),
         forgotten: Vec::new(),
     }
 }
 
 /// The broker would be told the same of both; the tag is ours alone.
 fn is_told_alike(one: &FetchPartition, other: &FetchPartition) -> bool {
-    let told = |p: &FetchPartition| (p.topic_id, p.offset, p.leader_epoch, p.max_bytes);
+    let told = |p: &FetchPartition| (p.topic_id, p.offset, p.leader_epoch, p.last_epoch, p.max_bytes);
     told(one) == told(other)
 }
 
@@ -270,13 +274,14 @@ fn version(highest: i16, by_id: bool) -> i16 {
     if by_id { highest } else { highest.min(BY_TOPIC_ID - 1) }
 }
 
-fn topics_of<'a>(partitions: impl Iterator<Item = &'a FetchPartition>) -> Vec<FetchTopic> {
+fn topics_of<'a>(version: i16, partitions: impl Iterator<Item = &'a FetchPartition>) -> Vec<FetchTopic> {
     let mut topics: Vec<FetchTopic> = Vec::new();
     for wanted in partitions {
         let part = WirePartition::default()
             .with_partition(wanted.partition.partition)
             .with_current_leader_epoch(wanted.leader_epoch)
             .with_fetch_offset(wanted.offset)
+            .with_last_fetched_epoch(if version >= BY_EPOCH { wanted.last_epoch } else { -1 })
             .with_partition_max_bytes(wanted.max_bytes);
         let id = Uuid::from_u128(wanted.topic_id);
         match topics.last_mut().filter(|t| t.topic_id == id && **t.topic == *wanted.partition.topic) {

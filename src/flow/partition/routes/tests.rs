@@ -40,7 +40,7 @@ fn partition(join: bool) -> Partition {
     let (source, target) = (TopicPartition::new("t", 0), TopicPartition::new("a.t", 0));
     let mut partition = Partition::new(source, target, Some(transforms.into()), &write, Arc::default());
     let producer = ProducerId { id: 7, epoch: 0 };
-    partition.prepared(Begun { position: 0, producer, sequence: 0, target_end: None, track: None });
+    partition.prepared(Begun::anew(producer, None));
     partition
 }
 
@@ -79,6 +79,7 @@ fn fetch(partition: &mut Partition, log: &Bytes) {
         last_stable: 1_000,
         log_start: 0,
         preferred_replica: None,
+        diverged: None,
         aborted: Vec::new(),
         records: log.clone(),
     };
@@ -179,10 +180,13 @@ fn a_batch_for_another_topic_waits_until_nothing_is_unresolved() {
     partition.unanswered(0, now);
     assert!(!partition.turns_away(), "it matters what becomes of its topic");
     assert_eq!(send(&mut partition, later), Some((0, "a.t-01-0".to_owned(), 0, vec![0])), "again, before others");
-    assert_eq!(partition.acknowledged(0, 0, later), Some(-1), "those of the other topic lie between");
+    assert_eq!(partition.acknowledged(0, 0, later, FRESH), Some(-1), "those of the other topic lie between");
     assert_eq!(send(&mut partition, later), Some((2, "a.t-01-0".to_owned(), 1, vec![2])));
     assert_eq!(send(&mut partition, later), Some((4, "a.t-01-0".to_owned(), 2, vec![4])));
-    assert_eq!((partition.acknowledged(2, 0, later), partition.acknowledged(4, 0, later)), (Some(-1), Some(-1)));
+    assert_eq!(
+        (partition.acknowledged(2, 0, later, FRESH), partition.acknowledged(4, 0, later, FRESH)),
+        (Some(-1), Some(-1))
+    );
     assert!(partition.is_in_part());
     assert_eq!(partition.other_topic(later), Some(&second));
     partition.topic_missed(later);
@@ -190,7 +194,7 @@ fn a_batch_for_another_topic_waits_until_nothing_is_unresolved() {
     partition.turn_to(&second, None);
     assert_eq!(send(&mut partition, later), Some((1, "a.t-02-0".to_owned(), 0, vec![1])));
     assert!(partition.is_in_part());
-    assert_eq!((partition.acknowledged(1, 0, later), partition.passed_over()), (Some(4), None));
+    assert_eq!((partition.acknowledged(1, 0, later, FRESH), partition.passed_over()), (Some(4), None));
     assert!(!partition.is_in_part());
     assert!(partition.turns_away());
 }
@@ -208,14 +212,14 @@ fn sequences_of_all_topics_go_back_to_what_is_given_back() {
     assert!(partition.give_back_if_stuck(stuck, Bytes::clone));
     let sequences = [&first, &second].map(|topic| partition.sequence(Some(topic)));
     assert_eq!((partition.position(), sequences), (1, [1, 0]));
-    assert_eq!(partition.acknowledged(0, 0, stuck), Some(-1));
+    assert_eq!(partition.acknowledged(0, 0, stuck, FRESH), Some(-1));
     assert_eq!(partition.passed_over(), Some(0));
     fetch(&mut partition, &log);
     let mut sent = Vec::new();
     for topic in [&second, &second, &second, &first, &first] {
         partition.turn_to(topic, None);
         let batch = send(&mut partition, stuck).expect("a batch");
-        let last = partition.acknowledged(batch.0, 0, stuck);
+        let last = partition.acknowledged(batch.0, 0, stuck, FRESH);
         sent.push((batch.2, batch.3, last));
     }
     let expected = [(0, 1, 0), (1, 3, 0), (2, 5, 0), (1, 2, 0), (2, 4, 5)];
@@ -231,7 +235,7 @@ fn what_is_written_already_is_left_out_when_the_rest_comes_again() {
     let [first, second] = ["a.t-01", "a.t-02"].map(Arc::<str>::from);
     partition.turn_to(&first, None);
     assert_eq!(send(&mut partition, now).map(|sent| sent.3), Some(vec![0, 2, 4]));
-    partition.acknowledged(0, 0, now);
+    partition.acknowledged(0, 0, now, FRESH);
     partition.turn_to(&second, None);
     assert_eq!(send(&mut partition, now).map(|sent| sent.3), Some(vec![1, 3, 5]));
     let refusal = Produced {
@@ -244,7 +248,7 @@ fn what_is_written_already_is_left_out_when_the_rest_comes_again() {
     assert_eq!(partition.produce_refused("b", 1, &refusal, now), Verdict::Wait);
     fetch(&mut partition, &log);
     assert_eq!(send(&mut partition, now), Some((1, "a.t-02-0".to_owned(), 0, vec![1, 5])));
-    assert_eq!((partition.acknowledged(1, 0, now), partition.other_topic(now)), (Some(5), None));
+    assert_eq!((partition.acknowledged(1, 0, now, FRESH), partition.other_topic(now)), (Some(5), None));
     assert_eq!(partition.poison().map(|count| (count.records, count.next)), Some((1, 4)));
 }
 
@@ -357,7 +361,7 @@ proptest! {
                 let topic = &*batch.partition.topic;
                 match answer {
                     None => partition.unanswered(base, now),
-                    Some(answer) if answer.error == 0 => moved.extend(partition.acknowledged(base, answer.base_offset, now)),
+                    Some(answer) if answer.error == 0 => moved.extend(partition.acknowledged(base, answer.base_offset, now, FRESH)),
                     Some(answer) => {
                         if partition.produce_refused("b", base, &answer, now) == Verdict::AskLimit {
                             partition.limit_known(told[topic]);

@@ -93,6 +93,7 @@ fn answer(records: Bytes) -> FetchedPartition {
         last_stable: i64::MAX,
         log_start: 0,
         preferred_replica: None,
+        diverged: None,
         aborted: Vec::new(),
         records,
     }

@@ -14,6 +14,7 @@ fn partition(topic: &str, id: u128, number: i32, offset: i64) -> FetchPartition 
         topic_id: id,
         offset,
         leader_epoch: 3,
+        last_epoch: -1,
         max_bytes: 1000,
         tag: usize::try_from(number).unwrap(),
     }

@@ -1,0 +1,100 @@
+//! A partition that goes on behind a gap: what is under way ends first, then it begins anew.
+
+use wire::{FetchedPartition, ProducerId};
+
+use super::{Epochs, Gap, Landed, Met, Onward, OpenTransaction, Partition, Stopped, routes::Routes};
+
+/// On its way out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leaving {
+    onward: Onward,
+    map_holds_until: (i64, i64),
+    /// The target no longer takes what is under way, so only answers are waited for.
+    is_target: bool,
+}
+
+/// How a partition begins behind a gap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Behind {
+    pub(crate) onward: Onward,
+    /// From which source and which target offset on the offset map holds no more.
+    pub(crate) map_holds_until: (i64, i64),
+}
+
+impl Partition {
+    /// It will go on behind a gap.
+    pub(crate) fn leave(&mut self, gap: &Gap, onward: Onward) {
+        let (is_target, map_holds_until) = (gap.is_at_target(), gap.map_holds_until());
+        self.leaving = Some(Leaving { onward, map_holds_until, is_target });
+    }
+
+    /// A gap has stopped it.
+    pub(crate) fn end_at(&mut self, gap: Gap) {
+        if gap.is_at_target() {
+            self.abandon();
+        }
+        self.stop(Stopped::Gap(gap));
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
+    }
+
+    pub(super) fn is_leaving_target(&self) -> bool {
+        self.leaving.is_some_and(|leaving| leaving.is_target)
+    }
+
+    /// Whether nothing of before a gap is under way any more, so that it can begin behind it.
+    pub(crate) fn has_left(&mut self) -> bool {
+        if self.is_leaving_target() && self.outbound.is_at_rest() {
+            self.abandon();
+        }
+        self.leaving.is_some() && self.outbound.is_empty() && self.answer.is_none() && self.fetching.is_none()
+    }
+
+    /// Forgets the copy up to the gap: it is to be prepared as one that begins.
+    pub(crate) fn begin_behind(&mut self) -> Option<Behind> {
+        let Leaving { onward, map_holds_until, .. } = self.leaving.take()?;
+        self.producer = None;
+        self.landed = Landed::default();
+        self.epochs = Epochs::default();
+        self.transaction = OpenTransaction::default();
+        self.routes = self.routes.take().map(|_| Box::<Routes>::default());
+        (self.strikes, self.starved) = (0, false);
+        Some(Behind { onward, map_holds_until })
+    }
+
+    /// Leader epoch of the source's record before the next to fetch, −1 where that is not known.
+    pub(crate) fn last_epoch(&self) -> i32 {
+        self.epochs.before(self.position)
+    }
+
+    pub(crate) fn epochs(&self) -> &Epochs {
+        &self.epochs
+    }
+
+    /// The source has no epochs to compare with.
+    pub(crate) fn forget_epochs(&mut self) {
+        self.epochs = Epochs::default();
+    }
+
+    /// Up to where all is acknowledged or left out, source offset.
+    pub(crate) fn told_up_to(&self) -> i64 {
+        self.told
+    }
+
+    /// Under which it writes.
+    pub(crate) fn producer(&self) -> Option<ProducerId> {
+        self.producer
+    }
+
+    /// What was met in the target's log.
+    pub(crate) fn take_met(&mut self) -> Vec<Met> {
+        std::mem::take(&mut self.landed.met)
+    }
+}
+
+/// Whether the replica's log is not the one that was fetched from, or lags behind it.
+pub(crate) fn is_diverged(part: &FetchedPartition) -> bool {
+    part.error == 0 && part.diverged.is_some()
+}
