@@ -7,6 +7,7 @@
 //! No input or output but [`load_properties`].
 
 mod address;
+mod calendar;
 mod client;
 mod compression;
 mod error;
@@ -24,6 +25,7 @@ mod values;
 mod worker;
 
 pub use address::Listener;
+pub use calendar::rfc3339;
 pub use client::{AutoOffsetReset, ClientSetting, FetchKeys, IsolationLevel, Side, effective_client};
 pub use compression::{Compression, Compressor};
 pub use error::{ConfigError, ConfigErrors};

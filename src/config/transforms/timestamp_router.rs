@@ -1,5 +1,7 @@
 //! `TimestampRouter`: topics named by their records' times.
 
+use crate::config::calendar::Time;
+
 /// Names topics by their own name and a record's time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimestampRouter {
@@ -37,7 +39,7 @@ impl TimestampRouter {
                 Field::Text(text) => time.push_str(text),
                 // Two letters of the year are its last two digits.
                 Field::Number('y', 2) => time.push_str(&format!("{:02}", at.year.rem_euclid(100))),
-                Field::Number(letter, count) => time.push_str(&format!("{:0count$}", at.number(*letter))),
+                Field::Number(letter, count) => time.push_str(&format!("{:0count$}", number(&at, *letter))),
             }
         }
         self.topic_format.replace("${topic}", topic).replace("${timestamp}", &time)
@@ -109,61 +111,23 @@ fn of_a_locale(letter: char, count: usize) -> String {
     format!("{letters} depends on the locale of a Java worker{instead}")
 }
 
-/// A time in UTC, by the Gregorian calendar.
-struct Time {
-    year: i64,
-    month: i64,
-    day: i64,
-    day_of_year: i64,
-    /// Monday is 1.
-    day_of_week: i64,
-    milli_of_day: i64,
-}
-
-const MILLIS_PER_DAY: i64 = 86_400_000;
-
-impl Time {
-    fn of(timestamp: i64) -> Self {
-        let days = timestamp.div_euclid(MILLIS_PER_DAY);
-        // Years from March on, so that a leap day is the last; 400 years have 146,097 days.
-        let shifted = days + 719_468;
-        let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_from_march = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month_from_march = (5 * day_from_march + 2) / 153;
-        let day = day_from_march - (153 * month_from_march + 2) / 5 + 1;
-        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-        let year = year_of_era + era * 400 + i64::from(month <= 2);
-        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-        // January and February are the last 306th day on.
-        let day_of_year = if month <= 2 { day_from_march - 305 } else { day_from_march + 60 + i64::from(is_leap) };
-        Self {
-            year,
-            month,
-            day,
-            day_of_year,
-            day_of_week: (days + 3).rem_euclid(7) + 1,
-            milli_of_day: timestamp.rem_euclid(MILLIS_PER_DAY),
-        }
-    }
-
-    fn number(&self, letter: char) -> i64 {
-        let hour = self.milli_of_day / 3_600_000;
-        match letter {
-            'y' => self.year,
-            'M' | 'L' => self.month,
-            'd' => self.day,
-            'D' => self.day_of_year,
-            'F' => (self.day - 1) / 7 + 1,
-            'u' => self.day_of_week,
-            'H' => hour,
-            'k' => (hour + 23) % 24 + 1,
-            'K' => hour % 12,
-            'h' => (hour + 11) % 12 + 1,
-            'm' => self.milli_of_day / 60_000 % 60,
-            's' => self.milli_of_day / 1_000 % 60,
-            _ => self.milli_of_day % 1_000,
-        }
+/// What a letter stands for at that time.
+fn number(at: &Time, letter: char) -> i64 {
+    let hour = at.milli_of_day / 3_600_000;
+    match letter {
+        'y' => at.year,
+        'M' | 'L' => at.month,
+        'd' => at.day,
+        'D' => at.day_of_year,
+        'F' => (at.day - 1) / 7 + 1,
+        'u' => at.day_of_week,
+        'H' => hour,
+        'k' => (hour + 23) % 24 + 1,
+        'K' => hour % 12,
+        'h' => (hour + 11) % 12 + 1,
+        'm' => at.milli_of_day / 60_000 % 60,
+        's' => at.milli_of_day / 1_000 % 60,
+        _ => at.milli_of_day % 1_000,
     }
 }
 
