@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::{
-    AutoOffsetReset, Compression, ConfigError, ConfigErrors, Hint, IsolationLevel, PoisonPolicy, Properties, RegexList,
-    Side, WorkerConfig, address,
+    AutoOffsetReset, Compression, ConfigError, ConfigErrors, GapPolicies, Hint, IsolationLevel, PoisonPolicy,
+    Properties, RegexList, Side, WorkerConfig, address,
     client::{FetchKeys, auto_offset_reset, check_security_protocol, effective_client, fetch_keys, isolation_level},
     compression::compression,
+    gaps::gap_policies,
     hints,
     key::{full_class_name, parse_list},
     keys::{ClientRole, REPLICATION_POLICIES, mirror_source_keys},
@@ -81,6 +82,8 @@ pub struct SourceConnectorConfig {
     pub offset_map: bool,
     /// What happens to records that the target can't take.
     pub poison: PoisonPolicy,
+    /// What happens to partitions that meet a gap.
+    pub gaps: GapPolicies,
     /// How remote topics are named.
     pub policy: PolicySettings,
     /// Sentences to log once: keys that are probably misspelt or without effect, and what is not built.
@@ -187,6 +190,7 @@ impl SourceConnectorConfig {
             offset_map: values.boolean("kmirror.offset.map.enabled"),
             join_small_batches: values.boolean("kmirror.join.small.batches"),
             poison,
+            gaps: gap_policies(&values),
             policy,
             hints: hints::connector_hints(raw, &values, compression, &unread),
         };

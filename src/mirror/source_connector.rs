@@ -14,8 +14,8 @@ use super::{
 use crate::{
     config::{self, AutoOffsetReset, Compression, Compressor, IsolationLevel, Side, SourceConnectorConfig},
     flow::{
-        Events, FetchSettings, FlowPartition, FlowSpec, GapPolicies, Limits, PoisonPolicy, RateCap, Start,
-        StoredPosition, WriteSettings,
+        EventKind, Events, FetchSettings, FlowPartition, FlowSpec, GapPolicies, GapPolicy, Limits, PoisonPolicy,
+        RateCap, Start, StoredPosition, WriteSettings,
     },
 };
 
@@ -236,7 +236,7 @@ impl SourceConnector {
             },
             write: self.write_settings(),
             anchoring: None,
-            gaps: GapPolicies::default(),
+            gaps: gap_policies(&self.config.gaps),
             events: Events::default(),
             limits: limits.clone(),
             rate: rate.clone(),
@@ -280,6 +280,33 @@ impl SourceConnector {
         let has_start = |partition: &&TopicPartition| self.start(positions.get(*partition)).is_some();
         partitions.iter().filter(|partition| !has_start(partition)).cloned().collect()
     }
+}
+
+/// The flow's word for what the configuration says of each kind of gap.
+fn gap_policies(config: &config::GapPolicies) -> GapPolicies {
+    let of = |policy| match policy {
+        config::GapPolicy::Fail => GapPolicy::Fail,
+        config::GapPolicy::Continue => GapPolicy::Continue,
+        config::GapPolicy::Recopy => GapPolicy::Recopy,
+    };
+    // Taken apart, so that a key that is not obeyed is noticed.
+    let config::GapPolicies {
+        data_loss,
+        topic_recreated,
+        source_diverged,
+        position_beyond_source,
+        target_recreated,
+        target_regressed,
+        anchor_lost,
+    } = *config;
+    GapPolicies::default()
+        .with(EventKind::DataLoss, of(data_loss))
+        .with(EventKind::TopicRecreated, of(topic_recreated))
+        .with(EventKind::SourceDiverged, of(source_diverged))
+        .with(EventKind::PositionBeyondSource, of(position_beyond_source))
+        .with(EventKind::TargetRecreated, of(target_recreated))
+        .with(EventKind::TargetRegressed, of(target_regressed))
+        .with(EventKind::AnchorLost, of(anchor_lost))
 }
 
 /// Where a partition begins: behind the last replicated offset, or as `auto.offset.reset` says. A negative position
@@ -340,6 +367,29 @@ mod tests {
             admins,
             ["source->target|msc|replication-source-admin", "source->target|msc|replication-target-admin"]
         );
+    }
+
+    #[test]
+    fn each_gap_has_the_policy_of_its_key() {
+        let of = |lines: &str| {
+            let policies = gap_policies(&config(lines).gaps);
+            let meant = EventKind::ALL.into_iter().map(|kind| (kind, policies.of(kind)));
+            meant.filter(|(_, policy)| *policy != GapPolicy::Fail).collect::<Vec<_>>()
+        };
+        assert_eq!(of(""), []);
+        for (key, kind) in [
+            ("data.loss", EventKind::DataLoss),
+            ("topic.recreated", EventKind::TopicRecreated),
+            ("source.diverged", EventKind::SourceDiverged),
+            ("position.beyond.source", EventKind::PositionBeyondSource),
+            ("target.recreated", EventKind::TargetRecreated),
+            ("target.regressed", EventKind::TargetRegressed),
+            ("anchor.lost", EventKind::AnchorLost),
+        ] {
+            assert_eq!(of(&format!("kmirror.{key}.policy=continue")), [(kind, GapPolicy::Continue)]);
+        }
+        let recopied = [(EventKind::TargetRegressed, GapPolicy::Recopy)];
+        assert_eq!(of("kmirror.target.regressed.policy=recopy"), recopied);
     }
 
     #[test]

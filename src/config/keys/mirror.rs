@@ -24,6 +24,10 @@ const TOPICS_EXCLUDE: &str = r"mm2.*\.internal, .*\.replica, __.*";
 
 const CONFIG_PROPERTIES_EXCLUDE: &str = r"follower\.replication\.throttled\.replicas, leader\.replication\.throttled\.replicas, message\.timestamp\.difference\.max\.ms, message\.timestamp\.type, unclean\.leader\.election\.enable, min\.insync\.replicas";
 
+/// Policies for gaps: what the source has lost can't be copied again.
+const FAIL_OR_CONTINUE: &[&str] = &["fail", "continue"];
+const FAIL_CONTINUE_OR_RECOPY: &[&str] = &["fail", "continue", "recopy"];
+
 /// Keys of a MirrorSourceConnector beside the framework's: those common to MirrorMaker's connectors, then its own,
 /// and kmirror's.
 /// Client settings come under `source.cluster.`, `target.cluster.`, `consumer.`, `producer.`, `admin.`, these with
@@ -197,6 +201,77 @@ pub const MIRROR_SOURCE_KEYS: &[Key] = &[
          source's alias unless set. MirrorMaker has no such key.",
     )
     .importance(Medium),
+    Key::new(
+        "kmirror.data.loss.policy",
+        String,
+        Value("fail"),
+        "What a partition does when the source has removed records before they were copied: fail stops it, continue goes on \
+         with the first record that is there, so that the target never gets those between. MirrorMaker has no such key and \
+         does the latter, unless auto.offset.reset=none.",
+    )
+    .importance(Medium)
+    .valid(Valid::OneOf(FAIL_OR_CONTINUE)),
+    Key::new(
+        "kmirror.topic.recreated.policy",
+        String,
+        Value("fail"),
+        "What a partition does when the source's topic was deleted and made again: fail stops it, continue copies the new \
+         topic from its beginning, behind what the target has of the old one. What the old one held that was not copied \
+         is lost. MirrorMaker has no such key.",
+    )
+    .importance(Medium)
+    .valid(Valid::OneOf(FAIL_OR_CONTINUE)),
+    Key::new(
+        "kmirror.source.diverged.policy",
+        String,
+        Value("fail"),
+        "What a partition does when the source has lost records that were copied, as by an unclean election: fail stops it, \
+         continue goes on where the source's log parted from what was copied. The target keeps the records that the \
+         source has lost, in front of those that took their place. MirrorMaker has no such key.",
+    )
+    .importance(Medium)
+    .valid(Valid::OneOf(FAIL_OR_CONTINUE)),
+    Key::new(
+        "kmirror.position.beyond.source.policy",
+        String,
+        Value("fail"),
+        "What a partition does when its position, as set from outside, lies behind the end of the source's log: fail stops \
+         it, continue copies what is produced from now on, so that what the source has is left out, recopy copies from the \
+         source's log start, so that what was copied before is there twice. MirrorMaker has no such key.",
+    )
+    .importance(Medium)
+    .valid(Valid::OneOf(FAIL_CONTINUE_OR_RECOPY)),
+    Key::new(
+        "kmirror.target.recreated.policy",
+        String,
+        Value("fail"),
+        "What a partition does when the target's topic was deleted and made again: fail stops it, continue goes on with the \
+         next record, so that the new topic lacks all that was copied before, recopy copies all that the source has, from \
+         its log start. MirrorMaker has no such key and does what continue does.",
+    )
+    .importance(Medium)
+    .valid(Valid::OneOf(FAIL_CONTINUE_OR_RECOPY)),
+    Key::new(
+        "kmirror.target.regressed.policy",
+        String,
+        Value("fail"),
+        "What a partition does when the target has lost records that it had acknowledged, as by an unclean election: fail \
+         stops it, continue goes on, so that the lost records stay lost, recopy copies again from the first that was lost, \
+         so that what the target still has of those behind it is there twice. MirrorMaker has no such key and does what \
+         continue does.",
+    )
+    .importance(Medium)
+    .valid(Valid::OneOf(FAIL_CONTINUE_OR_RECOPY)),
+    Key::new(
+        "kmirror.anchor.lost.policy",
+        String,
+        Value("fail"),
+        "What a partition does when nobody knows how much of it the target has: fail stops it, continue goes on at the \
+         stored position, so that what was written since that was stored is there twice. MirrorMaker has no such key and \
+         does the latter.",
+    )
+    .importance(Medium)
+    .valid(Valid::OneOf(FAIL_OR_CONTINUE)),
 ];
 
 /// Keys of MirrorMaker's other connectors and of its dedicated mode, which shared configurations set everywhere. They

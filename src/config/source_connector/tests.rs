@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Compressor, read_properties};
+use crate::config::{Compressor, GapPolicy, read_properties};
 
 fn worker(more: &str) -> WorkerConfig {
     let text = format!(
@@ -45,6 +45,7 @@ fn defaults_are_mirrormakers() {
     assert!(config.policy.internal_topic_separator_enabled);
     assert_eq!(config.max_bytes_per_second, None);
     assert_eq!((config.compression, config.poison), (Compression::Keep, PoisonPolicy::Fail));
+    assert_eq!(config.gaps, GapPolicies::default());
     assert!(config.transforms.is_empty());
     assert!(matches!(config.hints.as_slice(), [Hint::Info(text)] if text.contains("this version copies")));
 }
@@ -60,7 +61,7 @@ fn what_is_set_is_read() {
          replication.policy.separator=\\ \nreplication.policy.internal.topic.separator.enabled=false\n\
          kmirror.max.bytes.per.second= 500000 \nkmirror.compression=configured\n\
          producer.override.compression.type=zstd\nkmirror.poison.policy=park\n\
-         transforms=a,b\ntransforms.a.type=Filter\ntransforms.b.type=DropHeaders\n\
+         kmirror.target.regressed.policy=recopy\ntransforms=a,b\ntransforms.a.type=Filter\ntransforms.b.type=DropHeaders\n\
          transforms.b.headers=x\ntransforms.b.heders=y\n",
     )
     .unwrap();
@@ -82,6 +83,8 @@ fn what_is_set_is_read() {
     let unread = "no effect, no transformation or predicate of that alias reads them: transforms.b.heders";
     assert!(config.hints.contains(&Hint::Warn(unread.to_owned())), "{:?}", config.hints);
     assert_eq!(config.poison, PoisonPolicy::Park { topic: "kmirror.poison.A".to_owned() });
+    let gaps = GapPolicies { target_regressed: GapPolicy::Recopy, ..GapPolicies::default() };
+    assert_eq!(config.gaps, gaps);
     assert_eq!(parse("kmirror.max.bytes.per.second=0").unwrap().max_bytes_per_second, None);
 }
 
@@ -134,6 +137,12 @@ fn one_error_a_key() {
             "String must be one of: none, gzip, snappy, lz4, zstd",
         ),
         ("kmirror.poison.policy=drop", "kmirror.poison.policy", "String must be one of: fail, park, skip"),
+        ("kmirror.data.loss.policy=recopy", "kmirror.data.loss.policy", "String must be one of: fail, continue"),
+        (
+            "kmirror.target.recreated.policy=stop",
+            "kmirror.target.recreated.policy",
+            "String must be one of: fail, continue, recopy",
+        ),
         ("kmirror.poison.topic=a b", "kmirror.poison.topic", "not the name of a topic"),
         ("transforms=a", "transforms.a.type", "Missing required configuration \"transforms.a.type\""),
         ("predicates=a\npredicates.a.type=X", "predicates.a.type", "Class X could not be found. There are: "),
