@@ -111,7 +111,9 @@ pub(super) fn task_state(
         traces.push(named(first, stopped));
     }
     if !gaps.is_empty() {
-        traces.push(named("kmirror.GapsPassed: partitions went on behind a gap".to_owned(), gaps));
+        let count = gaps.len();
+        let first = format!("kmirror.GapsPassed: {count} of {partitions} partitions went on behind a gap");
+        traces.push(named(first, gaps));
     }
     if !poison.is_empty() {
         let of =
@@ -276,6 +278,24 @@ mod tests {
         let (state, trace) = task_state(4, &status);
         let expected = format!("kmirror.PartitionsStopped: 1 of 4 partitions stopped\n\tt-0: gone\n{left_out}");
         assert_eq!((state, trace), (State::Failed, Some(expected)));
+    }
+
+    #[test]
+    fn gaps_that_were_passed_show_in_a_running_task() {
+        let mut status = FlowStatus::default();
+        status.gaps.insert(tp("orders", 2), "DATA_LOSS: source offsets [7, 12) were removed".to_owned());
+        let passed = "kmirror.GapsPassed: 1 of 3 partitions went on behind a gap\n\torders-2: DATA_LOSS: source offsets [7, 12) were removed";
+        assert_eq!(task_state(3, &status), (State::Running, Some(passed.to_owned())));
+        status.gaps.extend((0..300).map(|partition| (tp("t", partition), "ANCHOR_LOST".to_owned())));
+        let trace = task_state(301, &status).1.unwrap();
+        assert!(trace.starts_with("kmirror.GapsPassed: 301 of 301 partitions went on behind a gap\n\torders-2: "));
+        assert!(trace.ends_with("\n\tt-198: ANCHOR_LOST\n\tand 101 more, which the log names"), "{trace}");
+        // What stopped is told first.
+        status.gaps.retain(|partition, _| partition.topic == "orders");
+        status.stopped.insert(tp("orders", 0), "TOPIC_RECREATED".to_owned());
+        let stopped = "kmirror.PartitionsStopped: 1 of 3 partitions stopped\n\torders-0: TOPIC_RECREATED";
+        let expected = (State::Failed, Some(format!("{stopped}\n{passed}")));
+        assert_eq!(task_state(3, &status), expected);
     }
 
     #[test]
