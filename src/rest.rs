@@ -5,11 +5,12 @@
 //! - bodies over 1 MiB are 413, and bodies that do not arrive within 10 s are 408;
 //! - while the worker starts or drains, what needs its cluster is 503 with the cause, where Connect lets clients wait
 //!   90 s; `/health` is 503 too when the worker's cluster stops answering, so that load balancers notice;
-//! - what stands below `/kmirror` is not Connect's.
+//! - what stands below `/kmirror` and `/connectors/{connector}/kmirror` is not Connect's.
 
 mod body;
 mod connectors;
 mod error;
+mod events;
 mod limits;
 mod offsets;
 mod root;
@@ -147,7 +148,7 @@ fn route(router: Router<Arc<Worker>>, path: &str, methods: MethodRouter<Arc<Work
 }
 
 fn router(worker: Arc<Worker>, body_timeout: Duration) -> Router {
-    let routes: [(&str, MethodRouter<Arc<Worker>>); 15] = [
+    let routes: [(&str, MethodRouter<Arc<Worker>>); 16] = [
         ("/health", get(root::health)),
         ("/connector-plugins", get(root::plugins)),
         ("/kmirror/limits", get(limits::limits).put(limits::change)),
@@ -160,6 +161,7 @@ fn router(worker: Arc<Worker>, body_timeout: Duration) -> Router {
         ("/connectors/{connector}/resume", put(connectors::resume)),
         ("/connectors/{connector}/stop", put(connectors::stop)),
         ("/connectors/{connector}/offsets", get(offsets::get).patch(offsets::alter).delete(offsets::reset)),
+        ("/connectors/{connector}/kmirror/events", get(events::events)),
         ("/connectors/{connector}/tasks", get(connectors::tasks)),
         ("/connectors/{connector}/tasks/{task}/status", get(connectors::task_status)),
         ("/connectors/{connector}/tasks/{task}/restart", post(connectors::restart_task)),

@@ -20,7 +20,7 @@ pub(crate) mod testing;
 mod topic_log;
 
 pub use error::Error;
-pub use herder::{ConnectorInfo, ConnectorStatus, GivenConfig, Herder, Put};
+pub use herder::{ConnectorEvents, ConnectorInfo, ConnectorStatus, GivenConfig, Herder, Put};
 pub use offsets::GivenOffset;
 
 use std::{

@@ -190,7 +190,7 @@ impl SourceConnector {
     }
 
     /// What a task copies, and from where. `positions` holds the last replicated source offset of each partition that
-    /// has one, `limits` are the worker's, `rate` is what all tasks of the connector share.
+    /// has one, `limits` are the worker's, `rate` and `events` are what all tasks of the connector share.
     ///
     /// With `auto.offset.reset=none` a partition without a position is left out and logged;
     /// [`without_start`](Self::without_start) names those. Where it is stored how far the copy is, is for the caller to say.
@@ -202,6 +202,7 @@ impl SourceConnector {
         positions: &BTreeMap<TopicPartition, StoredPosition>,
         limits: &Limits,
         rate: &RateCap,
+        events: &Events,
     ) -> FlowSpec {
         let name = format!("{}-{task}", self.config.name);
         for partition in self.without_start(partitions, positions) {
@@ -237,7 +238,7 @@ impl SourceConnector {
             write: self.write_settings(),
             anchoring: None,
             gaps: gap_policies(&self.config.gaps),
-            events: Events::default(),
+            events: events.clone(),
             limits: limits.clone(),
             rate: rate.clone(),
         }
@@ -358,7 +359,8 @@ mod tests {
     async fn client_ids_are_mirrormakers() {
         let worker = Cluster::new(ClusterConfig::new("worker", &["127.0.0.1:9".to_owned()]));
         let connector = SourceConnector::connect(config("enabled=false"), &worker).await.unwrap();
-        let spec = connector.flow_spec(2, &[], &BTreeMap::new(), &Limits::default(), &RateCap::default());
+        let (limits, rate, events) = (Limits::default(), RateCap::default(), Events::default());
+        let spec = connector.flow_spec(2, &[], &BTreeMap::new(), &limits, &rate, &events);
         assert_eq!(spec.name, "msc-2");
         assert_eq!(spec.consumer_client_id, "source->target|msc-2|replication-consumer");
         assert_eq!(spec.producer_client_id, "connector-producer-msc-2");

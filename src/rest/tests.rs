@@ -8,6 +8,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::flow::{Action, EventKind, Happened, OffsetsOf};
 use crate::worker::testing::{Clusters, reached_worker, tp, unstarted_worker, until};
 
 struct Server {
@@ -289,6 +290,81 @@ async fn offsets_are_told_altered_and_reset_as_connect_does() {
         assert_eq!((reset.code, reset.body.as_str()), (200, text));
         assert_eq!(server.get(path).await.body, r#"{"offsets":[]}"#);
     }
+}
+
+#[tokio::test]
+async fn events_are_told_with_all_they_know() {
+    let (clusters, server) = started().await;
+    let path = "/connectors/c/kmirror/events";
+    assert_eq!(server.get(path).await.error(), (404, "Connector c not found".into()));
+    server.call("PUT", "/connectors/c/config", CONFIG).await;
+    server.until_status(&running()).await;
+    let none = json!({"events": 0, "records": 0});
+    let mut counts = json!({});
+    for kind in EventKind::ALL {
+        counts[kind.name()] = none.clone();
+    }
+    assert_eq!(server.get(path).await.json(), json!({"events": [], "counts": counts}));
+
+    let events = &clusters.task(&[tp("t", 0), tp("t", 1)]).unwrap().events;
+    let lost = Happened {
+        kind: EventKind::DataLoss,
+        source: tp("t", 1),
+        target: tp("A.t", 1),
+        offsets_of: OffsetsOf::Source,
+        from: 7,
+        to: 12,
+        records: Some(5),
+        action: Action::WentOn(Some(12)),
+        message: "gone".into(),
+    };
+    let (kind, offsets_of) = (EventKind::AnchorLost, OffsetsOf::Target);
+    let unknown =
+        Happened { kind, offsets_of, from: -1, to: -1, records: None, action: Action::Stopped, ..lost.clone() };
+    let foreign = Happened { kind: EventKind::ForeignWrites, action: Action::Reported, ..lost.clone() };
+    for what in [lost, unknown, foreign] {
+        events.tell(what);
+    }
+    let reply = server.get(path).await;
+    let kinds: Vec<_> = EventKind::ALL.map(EventKind::name).into();
+    let told = reply.json();
+    assert_eq!(told["counts"].as_object().unwrap().keys().collect::<Vec<_>>(), kinds);
+    let count = json!({"events": 1, "records": 5});
+    assert_eq!((&told["counts"]["DATA_LOSS"], &told["counts"]["TOPIC_RECREATED"]), (&count, &none));
+    assert_eq!(told["counts"]["ANCHOR_LOST"], json!({"events": 1, "records": 0}));
+    let time = told["events"][0]["time"].as_str().unwrap();
+    assert!(time.len() == 24 && time.starts_with("20") && time.ends_with('Z'), "{time}");
+    let first = format!(
+        r#"{{"events":[{{"id":1,"time":"{time}","last_time":"{time}","kind":"DATA_LOSS","source":{{"cluster":"A","topic":"t","partition":1}},"target":{{"cluster":"target","topic":"A.t","partition":1}},"offsets":{{"of":"source","from":7,"to":12}},"records":5,"action":"continued","continued_at":12,"message":"gone"}},{{"id":2,"#
+    );
+    assert!(reply.body.starts_with(&first), "{}", reply.body);
+    let second = &told["events"][1];
+    assert_eq!(second["offsets"], json!({"of": "target", "from": null, "to": null}));
+    assert_eq!((&second["action"], &second["records"]), (&json!("stopped"), &Value::Null));
+    assert_eq!((&second["continued_at"], &told["events"][2]["action"]), (&Value::Null, &json!("reported")));
+
+    let ids = async |query: &str| {
+        let told = server.get(&format!("{path}{query}")).await.json();
+        assert_eq!(told["counts"]["DATA_LOSS"], count, "counts are of all");
+        told["events"].as_array().unwrap().iter().map(|event| event["id"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    for (query, expected) in [
+        ("", vec![1, 2, 3]),
+        ("?after=0", vec![1, 2, 3]),
+        ("?after=2", vec![3]),
+        ("?after=3", vec![]),
+        ("?kind=ANCHOR_LOST", vec![2]),
+        ("?kind=DATA_LOSS&kind=FOREIGN_WRITES", vec![1, 3]),
+        ("?kind=DATA_LOSS&after=1", vec![]),
+        ("/?x=y", vec![1, 2, 3]),
+    ] {
+        assert_eq!(ids(query).await, expected, "{query}");
+    }
+    let (code, message) = server.get(&format!("{path}?kind=LOSS")).await.error();
+    assert!(code == 400 && message.starts_with(r#"Value of "kind" is "LOSS"; allowed are DATA_LOSS, "#), "{message}");
+    assert_eq!(server.get(&format!("{path}?after=-1")).await.error().0, 400);
+    assert_eq!(server.get("/connectors/x/kmirror/events?kind=LOSS").await.error().0, 404);
+    assert_eq!(server.call("POST", path, "{}").await.error().0, 405);
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     config::{ConfigError, ConfigErrors, Properties},
+    flow::Events,
     records::{State, StatusKey, StatusValue, TargetState, TaskId},
 };
 
@@ -47,6 +48,17 @@ pub struct ConnectorStatus {
     pub tasks: Vec<(u32, StatusValue)>,
 }
 
+/// What has happened to a connector's copies, and between which clusters.
+#[derive(Debug, Clone)]
+pub struct ConnectorEvents {
+    /// Alias of the source cluster.
+    pub source_alias: String,
+    /// Alias of the target cluster.
+    pub target_alias: String,
+    /// Since it was created, or since the worker started.
+    pub events: Events,
+}
+
 /// Whether a connector that exists already may be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
@@ -62,6 +74,8 @@ struct Life {
     done: JoinHandle<()>,
     /// Revision and target state it was last told of.
     seen: (u64, TargetState),
+    /// What has happened to its copies, also in the lives before that broke.
+    events: Events,
 }
 
 #[derive(Default)]
@@ -139,6 +153,22 @@ impl Herder {
     pub fn task_status(&self, name: &str, task: u32) -> Result<StatusValue, Error> {
         let status = self.context.stores.status.get(&StatusKey::Task(TaskId::new(name, task)));
         status.ok_or_else(|| Error::NoTaskStatus { connector: name.to_owned(), task })
+    }
+
+    /// What has happened to a connector's copies.
+    ///
+    /// # Errors
+    /// There is none of that name, or the worker drains.
+    pub fn events(&self, name: &str) -> Result<ConnectorEvents, Error> {
+        let config = self.connector(name)?.config;
+        // Its life is over then, and what it knew.
+        self.refuse_when_closing()?;
+        let lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that was just stored has not begun to live.
+        let events = lives.running.get(name).map(|life| life.events.clone()).unwrap_or_default();
+        let alias = |key, default: &str| config.get(key).map_or(default, |alias| alias.trim()).to_owned();
+        let (source_alias, target_alias) = (alias("source.cluster.alias", ""), alias("target.cluster.alias", "target"));
+        Ok(ConnectorEvents { source_alias, target_alias, events })
     }
 
     /// Checks and stores a connector's configuration, and starts it anew. True if it did not exist before. With
@@ -355,7 +385,9 @@ impl Herder {
                 }
                 None => {
                     let before = lives.ending.remove(&name);
-                    let life = self.begin_life(name.clone(), seen, before);
+                    let broken = lives.running.remove(&name);
+                    let events = broken.map(|life| life.events).unwrap_or_default();
+                    let life = self.begin_life(name.clone(), seen, before, events);
                     lives.running.insert(name, life);
                 }
             }
@@ -364,22 +396,28 @@ impl Herder {
 
     /// Starts a connector's loop after the end of the one before it. Should the loop break, that is shown: a restart
     /// or a change begins it anew.
-    fn begin_life(&self, name: String, seen: (u64, TargetState), before: Option<JoinHandle<()>>) -> Life {
+    fn begin_life(
+        &self,
+        name: String,
+        seen: (u64, TargetState),
+        before: Option<JoinHandle<()>>,
+        events: Events,
+    ) -> Life {
         #[expect(clippy::disallowed_methods, reason = "sent to under a lock, which can't wait; a life answers quickly")]
         let (commands, receiver) = mpsc::unbounded_channel();
-        let context = Arc::clone(&self.context);
+        let (context, told) = (Arc::clone(&self.context), events.clone());
         let done = tokio::spawn(async move {
             if let Some(before) = before {
                 let _ = before.await;
             }
-            let lifecycle = Lifecycle::new(name.clone(), Arc::clone(&context), receiver);
+            let lifecycle = Lifecycle::new(name.clone(), Arc::clone(&context), receiver, told);
             if let Err(error) = tokio::spawn(lifecycle.run()).await {
                 tracing::error!(connector = name, "its loop broke, restart it: {error}");
                 let trace = format!("kmirror.ConnectorPanicked: {error}");
                 context.stores.status.report(StatusKey::Connector(name), State::Failed, Some(trace));
             }
         });
-        Life { commands, done, seen }
+        Life { commands, done, seen, events }
     }
 
     fn tell(&self, name: &str, command: Command) {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::WORKER_KEYS,
-    flow::DEFAULT_BUDGET_BYTES,
+    flow::{Action, DEFAULT_BUDGET_BYTES, EventKind, Happened, OffsetsOf},
     records::{State, TargetState},
 };
 
@@ -249,6 +249,59 @@ async fn a_cap_of_a_connector_is_shared_by_its_tasks_and_changed_while_they_run(
     let herder = clusters.herder().await;
     until_states(&herder, "RUNNING [RUNNING, RUNNING]").await;
     assert_eq!(rates(), [Some(900); 2]);
+}
+
+#[tokio::test]
+async fn events_outlive_tasks_and_changes_but_not_the_connector() {
+    let clusters = Clusters::new(&[tp("t", 0), tp("t", 1)]);
+    let herder = clusters.herder().await;
+    assert_eq!(herder.events("c").err(), Some(Error::ConnectorNotFound { connector: "c".into() }));
+    create(&herder, &[("tasks.max", "2"), ("target.cluster.alias", " B ")]).await;
+    until_states(&herder, "RUNNING [RUNNING, RUNNING]").await;
+    let lost = |partition| Happened {
+        kind: EventKind::DataLoss,
+        source: tp("t", partition),
+        target: tp("A.t", partition),
+        offsets_of: OffsetsOf::Source,
+        from: 0,
+        to: 3,
+        records: Some(3),
+        action: Action::Stopped,
+        message: "gone".into(),
+    };
+    let tell = |partition| clusters.task(&[tp("t", partition)]).unwrap().events.tell(lost(partition));
+    let told = || {
+        let kept = herder.events("c").unwrap().events.kept();
+        kept.into_iter().map(|event| (event.id, event.what.source.partition)).collect::<Vec<_>>()
+    };
+    tell(0);
+    tell(1);
+    assert_eq!(told(), [(1, 0), (2, 1)], "one list for all tasks");
+    let known = herder.events("c").unwrap();
+    assert_eq!((known.source_alias.as_str(), known.target_alias.as_str()), ("A", "B"));
+
+    let again = async |drained| {
+        until_true("its tasks start anew", || {
+            clusters.drained.lock().unwrap().len() == drained && clusters.running().len() == 2
+        })
+        .await;
+    };
+    herder.restart_connector("c", true, false).unwrap();
+    again(2).await;
+    let changed = config(&[("tasks.max", "2"), ("replication.factor", "1")]);
+    herder.put_connector("c", changed, None, Put::Upsert).await.unwrap();
+    again(4).await;
+    tell(1);
+    herder.set_target("c", TargetState::Stopped).await.unwrap();
+    until_states(&herder, "STOPPED []").await;
+    assert_eq!(told(), [(1, 0), (2, 1), (3, 1)]);
+    herder.delete_connector("c").await.unwrap();
+    assert_eq!(herder.events("c").err(), Some(Error::ConnectorNotFound { connector: "c".into() }));
+    create(&herder, &[]).await;
+    until_states(&herder, "RUNNING [RUNNING]").await;
+    assert_eq!(told(), []);
+    herder.drain().await;
+    assert_eq!(herder.events("c").err(), Some(Error::ShuttingDown));
 }
 
 #[test]

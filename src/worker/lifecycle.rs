@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     config::Hint,
-    flow::{RateCap, StoredPosition},
+    flow::{Events, RateCap, StoredPosition},
     records::{State, TargetState},
 };
 
@@ -128,6 +128,8 @@ pub(super) struct Lifecycle {
     tasks: BTreeMap<u32, RunningTask>,
     /// Shared by all tasks there ever are, so that a change holds for those that run.
     rate: RateCap,
+    /// Told by all tasks there ever are; whoever began this life shows them.
+    events: Events,
     /// Tasks to start anew when the connector is there again.
     restarts: BTreeSet<u32>,
     /// Per source alias, acknowledged positions of drained tasks that are not stored yet.
@@ -141,7 +143,12 @@ pub(super) struct Lifecycle {
 }
 
 impl Lifecycle {
-    pub(super) fn new(name: String, context: Arc<Context>, commands: mpsc::UnboundedReceiver<Command>) -> Self {
+    pub(super) fn new(
+        name: String,
+        context: Arc<Context>,
+        commands: mpsc::UnboundedReceiver<Command>,
+        events: Events,
+    ) -> Self {
         let now = Instant::now();
         Self {
             name,
@@ -156,6 +163,7 @@ impl Lifecycle {
             refresh_failures: (0, String::new()),
             tasks: BTreeMap::new(),
             rate: RateCap::default(),
+            events,
             restarts: BTreeSet::new(),
             unsaved: BTreeMap::new(),
             wake: Arc::new(Notify::new()),
@@ -285,7 +293,7 @@ impl Lifecycle {
             .enabled
             .then(|| Source::new(opened.source_alias, opened.source_name.clone(), opened.refresh, Instant::now()));
         let (enabled, limit) = (opened.enabled, self.context.timings.attempt);
-        let connect = (opened.connect)(self.rate.clone());
+        let connect = (opened.connect)(self.rate.clone(), self.events.clone());
         let name = opened.source_name;
         self.work.spawn(async move {
             if !enabled {

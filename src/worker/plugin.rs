@@ -8,7 +8,7 @@ use wire::{Cluster, TopicPartition};
 
 use crate::{
     config::{ConfigErrors, Hint, Properties, SourceConnectorConfig, WorkerConfig},
-    flow::{Anchoring, Engine, Flow, FlowStatus, Limits, Positions, RateCap, StoredPosition},
+    flow::{Anchoring, Engine, Events, Flow, FlowStatus, Limits, Positions, RateCap, StoredPosition},
     mirror::{self, SourceCheck, SourceConnector},
     offsets::{self, OffsetMaps},
 };
@@ -37,8 +37,9 @@ pub(super) struct Opened {
     pub(super) connect: Connect,
 }
 
-/// Reaches both clusters; all tasks of the connector share the cap given.
-pub(super) type Connect = Box<dyn FnOnce(RateCap) -> BoxFuture<'static, Result<Box<dyn Connector>, String>> + Send>;
+/// Reaches both clusters; all tasks of the connector share the cap given, and tell these events.
+pub(super) type Connect =
+    Box<dyn FnOnce(RateCap, Events) -> BoxFuture<'static, Result<Box<dyn Connector>, String>> + Send>;
 
 /// What is wrong with a source; the texts name alias, addresses and cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +118,8 @@ struct Connected {
     limits: Limits,
     /// Of all its tasks.
     rate: RateCap,
+    /// Told by all its tasks.
+    events: Events,
     /// Absent where the target forbids them.
     maps: Option<OffsetMaps>,
 }
@@ -133,7 +136,7 @@ impl Plugin for MirrorSource {
             hints: config.hints.clone(),
             source_name: format!("cluster {} at {}", config.source_alias, config.source_bootstrap.join(",")),
             max_bytes_per_second: config.max_bytes_per_second,
-            connect: Box::new(move |rate| {
+            connect: Box::new(move |rate, events| {
                 Box::pin(async move {
                     let connector = SourceConnector::connect(config, &cluster).await.map_err(|error| causes(&error))?;
                     let maps = if connector.config().enabled && connector.config().offset_map {
@@ -144,7 +147,7 @@ impl Plugin for MirrorSource {
                         None
                     };
                     let engine = Engine::new(connector.name());
-                    Ok(Box::new(Connected { connector, engine, limits, rate, maps }) as Box<dyn Connector>)
+                    Ok(Box::new(Connected { connector, engine, limits, rate, events, maps }) as Box<dyn Connector>)
                 })
             }),
         })
@@ -210,8 +213,8 @@ impl Connector for Connected {
         positions: &BTreeMap<TopicPartition, StoredPosition>,
         store: Arc<dyn Positions>,
     ) -> Box<dyn Task> {
-        let Self { connector, engine, limits, rate, maps } = self;
-        let mut spec = connector.flow_spec(task, partitions, positions, limits, rate);
+        let Self { connector, engine, limits, rate, events, maps } = self;
+        let mut spec = connector.flow_spec(task, partitions, positions, limits, rate, events);
         spec.anchoring = maps.as_ref().map(|maps| Anchoring {
             connector: connector.name().to_owned(),
             maps: maps.clone(),

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     config::{self, ConfigError, ConfigErrors, OverridePolicy, Properties, StorageTopic, WorkerConfig},
-    flow::{FlowStatus, Positions, RateCap, StoredPosition},
+    flow::{Events, FlowStatus, Positions, RateCap, StoredPosition},
 };
 
 /// The clusters of a test: what they hold, and whether they answer.
@@ -56,6 +56,8 @@ pub(crate) struct FakeTask {
     pub(crate) from: BTreeMap<TopicPartition, i64>,
     /// What caps it.
     pub(crate) rate: RateCap,
+    /// What it tells.
+    pub(crate) events: Events,
     pub(crate) acknowledged: Mutex<BTreeMap<TopicPartition, i64>>,
     pub(crate) status: watch::Sender<FlowStatus>,
 }
@@ -229,11 +231,11 @@ impl Plugin for FakePlugin {
             hints: Vec::new(),
             source_name: "cluster A at 127.0.0.1:9".into(),
             max_bytes_per_second: get("kmirror.max.bytes.per.second").map(|v| v.parse().unwrap()),
-            connect: Box::new(move |rate| {
+            connect: Box::new(move |rate, events| {
                 Box::pin(async move {
                     clusters.source.lock().unwrap().clone()?;
                     clusters.connects.fetch_add(1, Ordering::AcqRel);
-                    Ok(Box::new(FakeConnector { clusters, tasks_max, reset_none, rate }) as Box<dyn Connector>)
+                    Ok(Box::new(FakeConnector { clusters, tasks_max, reset_none, rate, events }) as Box<dyn Connector>)
                 })
             }),
         })
@@ -257,6 +259,7 @@ struct FakeConnector {
     tasks_max: usize,
     reset_none: bool,
     rate: RateCap,
+    events: Events,
 }
 
 impl Connector for FakeConnector {
@@ -301,7 +304,8 @@ impl Connector for FakeConnector {
         _store: Arc<dyn Positions>,
     ) -> Box<dyn Task> {
         let from = positions.iter().map(|(partition, position)| (partition.clone(), position.offset)).collect();
-        let inside = Arc::new(FakeTask { from, rate: self.rate.clone(), ..FakeTask::default() });
+        let (rate, events) = (self.rate.clone(), self.events.clone());
+        let inside = Arc::new(FakeTask { from, rate, events, ..FakeTask::default() });
         let mut tasks = self.clusters.tasks.lock().unwrap();
         for partition in partitions {
             let taken = tasks.keys().any(|running| running.contains(partition));

@@ -9,7 +9,7 @@ use ::testkit::{anyhow::Result, unique, wait_until_eq};
 use ::wire::{Cluster, ClusterConfig, ConfigSource, NewTopic, TopicPartition};
 use kmirror::{
     config::{Properties, SourceConnectorConfig, WorkerConfig},
-    flow::{Limits, RateCap, Start, StoredPosition},
+    flow::{Events, Limits, RateCap, Start, StoredPosition},
     mirror::{Error, SourceConnector},
 };
 
@@ -129,7 +129,7 @@ async fn remote_topics_are_made_like_their_sources_and_grow_with_them() -> Resul
 
     let position = StoredPosition { offset: 41, anchored: None };
     let stored = BTreeMap::from([(TopicPartition::new(&*compact, 0), position)]);
-    let spec = connector.flow_spec(0, &tasks[0], &stored, &Limits::default(), &RateCap::default());
+    let spec = connector.flow_spec(0, &tasks[0], &stored, &Limits::default(), &RateCap::default(), &Events::default());
     assert_eq!(spec.name, "msc-0");
     assert_eq!(spec.partitions[0].target, TopicPartition::new(format!("A.{compact}"), 0));
     assert_eq!(spec.partitions[0].start, Start::At(42));
