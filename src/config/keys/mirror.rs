@@ -207,7 +207,7 @@ pub const MIRROR_SOURCE_KEYS: &[Key] = &[
         Value("fail"),
         "What a partition does when the source has removed records before they were copied: fail stops it, continue goes on \
          with the first record that is there, so that the target never gets those between. MirrorMaker has no such key and \
-         does the latter, unless auto.offset.reset=none.",
+         goes by auto.offset.reset, which means first starts only here.",
     )
     .importance(Medium)
     .valid(Valid::OneOf(FAIL_OR_CONTINUE)),
