@@ -27,5 +27,5 @@ mod translation;
 pub use anchor::{Anchor, Link};
 pub use error::Error;
 pub use map_writer::{BLOCK_RUNS, MapWriter, Update};
-pub use store::OffsetMaps;
+pub use store::{OffsetMaps, OpenMaps};
 pub use translation::Translation;

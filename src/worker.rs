@@ -37,6 +37,7 @@ use wire::{Cluster, ClusterConfig};
 use crate::{
     config::WorkerConfig,
     flow::{Limits, RateCap},
+    offsets::OpenMaps,
 };
 
 /// Bounds of the pause between attempts to start.
@@ -218,6 +219,7 @@ impl Worker {
             worker: self.config.clone(),
             cluster: cluster.clone(),
             limits: self.limits.clone(),
+            maps: OpenMaps::default(),
         });
         let timings = Timings {
             attempt: Duration::from_secs(12),

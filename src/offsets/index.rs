@@ -53,6 +53,11 @@ impl Index {
         self.links.get(link)
     }
 
+    /// How many copies it knows of.
+    pub(super) fn links(&self) -> usize {
+        self.links.len()
+    }
+
     pub(super) fn link_mut(&mut self, link: &Link) -> Option<&mut LinkMap> {
         self.links.get_mut(link)
     }

@@ -1,8 +1,11 @@
 //! The maps in the target.
 
+mod opened;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use tokio::sync::Mutex as AsyncMutex;
@@ -14,6 +17,8 @@ use super::{
     topic::{Log, Pair, TopicLog, prepare},
 };
 use crate::records::offset_map::{BlockId, MapKey, MapLink, MapRecord, Runs};
+
+pub use opened::OpenMaps;
 
 /// What is read at once when the topic is read through, bytes.
 const READ_BYTES: i32 = 256 * 1024;
@@ -31,15 +36,16 @@ const DELETED_AT_ONCE: usize = 1_000;
 /// Anchors and an index of blocks are in memory, up to where the topic was last read or written; blocks are fetched when they are asked for.
 #[derive(Debug, Clone)]
 pub struct OffsetMaps {
+    /// Tells this owner from others of the same generation.
+    owner: u64,
     shared: Arc<Shared>,
 }
 
+/// What those share who opened the same topic.
 #[derive(Debug)]
 struct Shared {
     topic: String,
     log: Box<dyn Log>,
-    /// Tells this owner from others of the same generation.
-    owner: u64,
     batch_bytes: usize,
     /// Held by whoever reads on or appends, so that memory has the topic's order.
     progress: AsyncMutex<Progress>,
@@ -64,14 +70,17 @@ impl OffsetMaps {
         let topic = format!("mm2-offset-map.{source_alias}.internal");
         let limit = prepare(target, &topic, replication_factor).await?;
         let log = TopicLog { cluster: target.clone(), partition: TopicPartition::new(topic.as_str(), 0) };
-        Self::on(Box::new(log), topic, rand::random(), limit).await
+        let begin = Instant::now();
+        let maps = Self::on(Box::new(log), topic, rand::random(), limit).await?;
+        let (topic, copies) = (&maps.shared.topic, maps.shared.index().links());
+        tracing::info!(topic, copies, took = ?begin.elapsed(), "read the offset map {topic}");
+        Ok(maps)
     }
 
     async fn on(log: Box<dyn Log>, topic: String, owner: u64, limit: usize) -> Result<Self, Error> {
         let shared = Shared {
             topic,
             log,
-            owner,
             batch_bytes: BATCH_BYTES.min(limit),
             progress: AsyncMutex::new(Progress { next: 0, stale: true }),
             index: Mutex::default(),
@@ -80,7 +89,7 @@ impl OffsetMaps {
         let mut progress = shared.progress.lock().await;
         shared.read_anew(&mut progress).await?;
         drop(progress);
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { owner, shared: Arc::new(shared) })
     }
 
     /// The anchor of a link. Its generation is the highest that was met, so that one more is higher than any.
@@ -106,13 +115,13 @@ impl OffsetMaps {
         let mut progress = shared.progress.lock().await;
         let superseded = |link: &Link, update: &Update| {
             let index = shared.index();
-            index.link(link).is_some_and(|map| map.is_superseded(update.anchor().generation, shared.owner))
+            index.link(link).is_some_and(|map| map.is_superseded(update.anchor().generation, self.owner))
         };
         let (mut lost, mut own) = (Vec::new(), Vec::new());
         for (link, update) in updates {
             if superseded(&link, &update) { lost.push(link) } else { own.push((link, update)) }
         }
-        let records = own.iter().flat_map(|(link, update)| update.records(&MapLink::from(link), shared.owner));
+        let records = own.iter().flat_map(|(link, update)| update.records(&MapLink::from(link), self.owner));
         let pairs = records.map(|(key, value)| (Some(key), Some(value))).collect();
         shared.append(&mut progress, pairs).await?;
         let mut tombstones = Vec::new();

@@ -10,7 +10,7 @@ use crate::{
     config::{ConfigErrors, Hint, Properties, SourceConnectorConfig, WorkerConfig},
     flow::{Anchoring, Engine, Events, Flow, FlowStatus, Limits, Positions, RateCap, StoredPosition},
     mirror::{self, SourceCheck, SourceConnector},
-    offsets::{self, OffsetMaps},
+    offsets::{self, OffsetMaps, OpenMaps},
 };
 
 /// Makes connectors from configurations.
@@ -107,6 +107,8 @@ pub(super) struct MirrorSource {
     pub(super) cluster: Cluster,
     /// What all tasks of the worker share.
     pub(super) limits: Limits,
+    /// What several connectors of one source have open.
+    pub(super) maps: OpenMaps,
 }
 
 /// A connector with what its tasks need.
@@ -127,7 +129,7 @@ struct Connected {
 impl Plugin for MirrorSource {
     fn open(&self, config: &Properties) -> Result<Opened, ConfigErrors> {
         let config = SourceConnectorConfig::parse(config, &self.worker)?;
-        let (cluster, limits) = (self.cluster.clone(), self.limits.clone());
+        let (cluster, limits, open) = (self.cluster.clone(), self.limits.clone(), self.maps.clone());
         let replication_factor = self.worker.offset_storage.replication_factor;
         Ok(Opened {
             enabled: config.enabled,
@@ -140,7 +142,7 @@ impl Plugin for MirrorSource {
                 Box::pin(async move {
                     let connector = SourceConnector::connect(config, &cluster).await.map_err(|error| causes(&error))?;
                     let maps = if connector.config().enabled && connector.config().offset_map {
-                        open_maps(&cluster, connector.config(), replication_factor)
+                        open_maps(&open, &cluster, connector.config(), replication_factor)
                             .await
                             .map_err(|error| causes(&error))?
                     } else {
@@ -156,12 +158,13 @@ impl Plugin for MirrorSource {
 
 /// The offset map, replicated as the worker's own topics are. None where the target forbids it: then what a kill leaves behind is copied again.
 async fn open_maps(
+    open: &OpenMaps,
     worker: &Cluster,
     config: &SourceConnectorConfig,
     replication_factor: i16,
 ) -> Result<Option<OffsetMaps>, offsets::Error> {
     let target = worker.with_alias(config.target_alias.as_str());
-    match OffsetMaps::open(&target, &config.source_alias, replication_factor).await {
+    match open.open(&target, &config.source_alias, replication_factor).await {
         Err(error @ offsets::Error::Cluster { .. }) if error.is_denied() => {
             tracing::warn!(connector = config.name, "{error}: records may be copied twice after a crash");
             Ok(None)

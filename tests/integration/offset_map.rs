@@ -1,11 +1,15 @@
 //! Anchors and the offset map in a real topic.
 
-use ::testkit::{anyhow::Result, create_topic, topic_configs, unique};
+use ::testkit::{Codec, Record, anyhow::Result, create_topic, produce, topic_configs, unique};
 use ::wire::{Cluster, ClusterConfig, NewRecord, ProducerId, TopicPartition};
 use bytes::Bytes;
-use kmirror::offsets::{Anchor, Link, MapWriter, OffsetMaps, Translation};
+use kmirror::offsets::{Anchor, Link, MapWriter, OffsetMaps, OpenMaps, Translation};
 
-use crate::shared::pair;
+use crate::{
+    kmirror::Kmirror,
+    shared::{Pair, pair},
+    worker::{Copy, connector},
+};
 
 fn client(bootstrap: &str) -> Cluster {
     crate::shared::show_log();
@@ -180,6 +184,64 @@ async fn topics_made_again_void_what_was_mapped() -> Result<()> {
     let (records, _) = client(&target).read_records(&TopicPartition::new(topic_of(&alias), 0), 0).await?;
     assert_eq!(records.iter().filter(|record| record.value.is_none()).count(), 3);
     Ok(())
+}
+
+#[tokio::test]
+async fn who_opens_the_same_map_shares_it() -> Result<()> {
+    let (target, alias) = (client(&pair().await?.target), unique("shared"));
+    let open = OpenMaps::default();
+    let (one, other) = tokio::try_join!(open.open(&target, &alias, 1), open.open(&target, &alias, 1))?;
+    let mut writer = one.writer(&link(0));
+    writer.copies_again_from(0);
+    write_transactions(&mut writer, 0, 10);
+    assert_eq!(store(&one, &mut writer, 1, 10).await?, []);
+    // Without reading on.
+    assert_eq!(other.anchor(&link(0)), Some(anchor(1, 50, 40)));
+    // They are two owners nevertheless: one of them is told, and who wins goes on.
+    let mut others = other.writer(&link(0));
+    let told = [store(&other, &mut others, 1, 10).await?, store(&one, &mut writer, 1, 10).await?];
+    assert_eq!(told.iter().map(Vec::len).sum::<usize>(), 1, "{told:?}");
+
+    // Another alias of the target is another name in errors.
+    let renamed = open.open(&target.with_alias("c"), &alias, 1).await?;
+    store(&one, &mut writer, 2, 10).await?;
+    assert_eq!(renamed.anchor(&link(0)).map(|anchor| anchor.generation), Some(1));
+    drop((one, other));
+    // Nobody had it open: it was read anew.
+    let again = open.open(&target, &alias, 1).await?;
+    assert_eq!(again.anchor(&link(0)), Some(anchor(2, 50, 40)));
+    Ok(())
+}
+
+/// A worker with two connectors of a source reads their map once, also where they start together.
+#[tokio::test]
+async fn connectors_of_one_source_share_its_map() -> Result<()> {
+    let Pair { source, target } = pair().await?;
+    let mut worker = Kmirror::on(&target).start().await?;
+    let alias = unique("a");
+    let topics = [unique("one"), unique("two")];
+    for topic in &topics {
+        create_topic(&source, topic, 1, 1, &[]).await?;
+        produce(&source, topic, 0, &[Record::value("1"), Record::value("2")], Codec::None).await?;
+        let more = [("source.cluster.alias", alias.as_str())];
+        worker.put_connector(topic, &connector(&source, &target, topic, &more)).await?;
+    }
+    let read =
+        |worker: &Kmirror| worker.log_text().matches(&format!("read the offset map {}", topic_of(&alias))).count();
+    for lives in 1..=2 {
+        for topic in &topics {
+            worker.wait_running(topic, 1).await?;
+            let remote = format!("{alias}.{topic}");
+            Copy { source: &source, topic, target: &target, remote: &remote }.wait_equal(&worker).await?;
+        }
+        assert_eq!(read(&worker), lives);
+        worker.stop().await?;
+        for topic in &topics {
+            produce(&source, topic, 0, &[Record::value("3")], Codec::None).await?;
+        }
+        worker.restart().await?;
+    }
+    worker.stop().await
 }
 
 #[tokio::test]
