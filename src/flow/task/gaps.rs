@@ -114,8 +114,9 @@ impl Task {
 
     /// Once nothing of before a gap is under way, its partition begins behind it.
     pub(super) fn begin_behind(&mut self, index: usize) {
-        if self.seats[index].stay != Stay::Copied || self.asking.contains(&index) || !self.partitions[index].has_left()
-        {
+        // Also where it goes nowhere any more: what the target no longer takes is not waited for.
+        let has_left = self.partitions[index].has_left();
+        if !has_left || self.seats[index].stay != Stay::Copied || self.asking.contains(&index) {
             return;
         }
         if self.anchoring.concerns(index) {
