@@ -12,7 +12,10 @@ mod routes;
 mod track;
 mod transaction;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use wire::{ProduceBatch, Produced, ProducerId, Recovery, ResponseError, TopicPartition};
@@ -48,6 +51,8 @@ use crate::transforms::RecordTransforms;
 const QUICK_AGAIN: u32 = 3;
 /// How often a refused sequence is answered by looking at the target's log before the partition stops.
 const MOST_STRIKES: u32 = 3;
+/// How late a request may come to a broker whose connection was given up: what is looked for before would not be there yet.
+const LATE: Duration = Duration::from_secs(3);
 
 /// Why a copy can't begin.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +125,10 @@ pub(crate) struct Partition {
     epochs: Epochs,
     /// It is to go on behind a gap.
     leaving: Option<Leaving>,
+    /// The target seems to have lost what was acknowledged: up to where that was, from where on it is lost, and since when it seems so.
+    suspected: Option<(i64, i64, Instant)>,
+    /// A broker that may have forgotten the producer, and until when a request that was given up may still come there.
+    late: Option<(i32, Instant)>,
     /// Next source offset to fetch.
     position: i64,
     /// Source offset up to which all is acknowledged or left out, as told.
@@ -169,6 +178,8 @@ impl Partition {
             landed: Landed::default(),
             epochs: Epochs::default(),
             leaving: None,
+            suspected: None,
+            late: None,
             strikes: 0,
             routes: routes.map(|_| Box::default()),
             position: 0,
@@ -240,8 +251,9 @@ impl Partition {
     /// When it has to be looked at again without any event: a backoff is over, or a follower has been read from for long enough.
     pub(crate) fn wakes_at(&self, now: Instant) -> Option<Instant> {
         let follower = self.follower.map(|(_, until)| until).filter(|until| *until > now);
+        let late = self.late.map(|(_, until)| until).filter(|until| *until > now);
         let waits =
-            [self.fetches.waits_until(now), self.produces.waits_until(now), follower, self.transaction.told_at()];
+            [self.fetches.waits_until(now), self.produces.waits_until(now), follower, late, self.transaction.told_at()];
         waits.into_iter().flatten().min().filter(|_| self.stopped.is_none())
     }
 
@@ -317,7 +329,7 @@ impl Partition {
 
     fn settled(&mut self, last: i64) {
         self.told(last + 1);
-        self.strikes = 0;
+        (self.strikes, self.late) = (0, None);
         self.produces.succeeded();
         self.produces.corrupt = 0;
         if self.outbound.is_at_rest() {
@@ -367,9 +379,13 @@ impl Partition {
         }
     }
 
-    /// Nobody knows whether that batch was appended: the target's log is looked at before it is sent again, with the same bytes.
-    pub(crate) fn unanswered(&mut self, base: i64, now: Instant) {
+    /// Nobody knows whether that batch was, or will be, appended by this broker: the target's log is looked at before it is sent again, with the
+    /// same bytes. For `fresh_after` see [`Outbound::can_send`].
+    pub(crate) fn unanswered(&mut self, base: i64, broker: i32, now: Instant, fresh_after: i64) {
         self.failed(base, true, now);
+        if !self.outbound.is_remembered(fresh_after) {
+            self.late = Some((broker, now + LATE));
+        }
     }
 
     fn failed(&mut self, base: i64, perhaps_written: bool, now: Instant) {

@@ -5,7 +5,7 @@
 
 use super::plan::MOST_BYTES;
 use bytes::Bytes;
-use wire::{Batches, Budget, Cluster, ProducerId, ResponseError, Stored, TopicPartition, sequence_after};
+use wire::{BatchHeader, Batches, Budget, Cluster, ProducerId, ResponseError, Stored, TopicPartition, sequence_after};
 
 /// Asked for at a time, bytes.
 pub(crate) const CHUNK: i32 = 1024 * 1024;
@@ -75,6 +75,32 @@ pub(crate) struct LookFor {
     pub(crate) is_behind_ours: bool,
 }
 
+impl LookFor {
+    /// From where on to look: what is before is looked at as well, where that is known.
+    async fn open<'a>(
+        &self,
+        target: &'a Cluster,
+        partition: &'a TopicPartition,
+        budget: &'a Budget,
+    ) -> Result<TargetLog<'a>, Blind> {
+        let mut log = TargetLog::open(target, partition, self.from, budget).await?;
+        if self.is_behind_ours {
+            log.at = (self.from - 1).max(0);
+        }
+        Ok(log)
+    }
+
+    /// A batch that begins before: it was lost if another has come in its place.
+    fn check_before(&self, header: &BatchHeader) -> Result<(), Blind> {
+        let is_ours =
+            header.producer_id == self.producer.id && sequence_after(header.last_sequence(), 1) == self.sequence;
+        if self.is_behind_ours && header.next_offset() >= self.from && !is_ours {
+            return Err(Blind::Regressed { from: self.from, end: header.base_offset });
+        }
+        Ok(())
+    }
+}
+
 /// What a partition of the target has of a producer's batches.
 pub(crate) async fn tail(
     target: &Cluster,
@@ -96,13 +122,11 @@ pub(crate) async fn tail(
 async fn read_tail(
     target: &Cluster,
     partition: &TopicPartition,
-    LookFor { from, producer, mut sequence, is_behind_ours }: LookFor,
+    what: LookFor,
     budget: &Budget,
 ) -> Result<Tail, Blind> {
-    let mut log = TargetLog::open(target, partition, from, budget).await?;
-    if is_behind_ours {
-        log.at = (from - 1).max(0);
-    }
+    let LookFor { from, producer, mut sequence, .. } = what;
+    let mut log = what.open(target, partition, budget).await?;
     let (mut ours, mut doubled) = (Vec::new(), 0);
     while let Some(records) = log.next().await? {
         // What can't be cut into batches is not ours, or is found corrupt by whoever reads it.
@@ -119,11 +143,7 @@ async fn read_tail(
             log.at = log.at.max(header.next_offset());
             let is_ours = header.producer_id == producer.id && header.producer_epoch == producer.epoch;
             if header.base_offset < from {
-                // Lost, and others have come in its place.
-                let is_last = is_ours && sequence_after(header.last_sequence(), 1) == sequence;
-                if is_behind_ours && header.next_offset() >= from && !is_last {
-                    return Err(Blind::Regressed { from, end: header.base_offset });
-                }
+                what.check_before(header)?;
                 continue;
             }
             if !is_ours {
@@ -151,29 +171,34 @@ pub(crate) struct Strangers {
     pub(crate) others: u64,
 }
 
-/// Whose records a range of the target's log has, offsets from the first up to before the second.
+/// Whose records the target's log has from where `what` says up to before offset `to`.
 pub(crate) async fn strangers(
     target: &Cluster,
     partition: &TopicPartition,
-    (from, to): (i64, i64),
-    producer_id: i64,
+    what: LookFor,
+    to: i64,
     budget: &Budget,
 ) -> Result<Strangers, Blind> {
-    let mut log = TargetLog::open(target, partition, from, budget).await?;
+    let from = what.from;
+    let mut log = what.open(target, partition, budget).await?;
     log.end = to;
     let mut ours = 0;
     while let Some(records) = log.next().await? {
         for stored in Batches::new(records, MOST_BYTES).flatten() {
-            let next = match &stored {
-                Stored::Batch(batch) => batch.header().next_offset(),
-                Stored::Legacy(message) => message.offset.saturating_add(1),
+            let batch = match stored {
+                Stored::Batch(batch) => batch,
+                // These tell no producer.
+                Stored::Legacy(message) => {
+                    log.at = log.at.max(message.offset.saturating_add(1));
+                    continue;
+                }
             };
-            log.at = log.at.max(next);
-            if let Stored::Batch(batch) = stored
-                && (from..to).contains(&batch.header().base_offset)
-                && batch.header().producer_id == producer_id
-            {
-                ours += u64::from(batch.header().record_count.unsigned_abs());
+            let header = batch.header();
+            log.at = log.at.max(header.next_offset());
+            if header.base_offset < from {
+                what.check_before(header)?;
+            } else if header.base_offset < to && header.producer_id == what.producer.id {
+                ours += u64::from(header.record_count.unsigned_abs());
             }
         }
     }

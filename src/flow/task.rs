@@ -55,7 +55,7 @@ use super::{
     gap::Bounds,
     partition::{Partition, Unprepared},
     recode::{RecodeError, Rewritten},
-    tail::{Blind, Strangers, Tail},
+    tail::{Blind, LookFor, Strangers, Tail},
 };
 
 /// Kafka's `metadata.max.age.ms`.
@@ -91,7 +91,7 @@ enum Done {
     Produced(Sent),
     Bounds(usize, wire::Result<Bounds>),
     Looked(usize, Result<Tail, Blind>),
-    Strangers(usize, i64, (i64, i64), Result<Strangers, Blind>),
+    Strangers(usize, LookFor, i64, Result<Strangers, Blind>),
     Limit(usize, Option<usize>),
     Recoded(usize, i64, Result<Rewritten, RecodeError>),
     Found(Arc<str>, Result<Found, Refusal>),
@@ -358,7 +358,7 @@ impl Task {
             self.turn(index, now);
         }
         if let Some(what) = self.partitions[index].must_look(now) {
-            self.look(index, what);
+            self.look(index, what, now);
         }
         if self.partitions[index].awaits_anchor() {
             self.anchoring.moved.insert(index);

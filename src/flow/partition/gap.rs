@@ -1,5 +1,7 @@
 //! A partition that goes on behind a gap: what is under way ends first, then it begins anew.
 
+use std::time::Instant;
+
 use wire::{FetchedPartition, ProducerId};
 
 use super::{Epochs, Gap, Landed, Met, Onward, OpenTransaction, Partition, Stopped, routes::Routes};
@@ -40,13 +42,30 @@ impl Partition {
         self.leaving.is_some()
     }
 
+    /// The target no longer takes what is under way, or perhaps not.
     pub(super) fn is_leaving_target(&self) -> bool {
-        self.leaving.is_some_and(|leaving| leaving.is_target)
+        self.suspected.is_some() || self.leaving.is_some_and(|leaving| leaving.is_target)
+    }
+
+    /// The target seems to have lost records from `end` on of those acknowledged. Nothing is sent until that is clear: its topic may be
+    /// another one.
+    pub(crate) fn suspect(&mut self, acknowledged: i64, end: i64, now: Instant) {
+        self.suspected.get_or_insert((acknowledged, end, now));
+    }
+
+    /// Since when it seems so.
+    pub(crate) fn suspected_since(&self) -> Option<Instant> {
+        self.suspected.map(|(_, _, since)| since)
+    }
+
+    /// It is clear now. Up to where all was acknowledged, and from where on that is lost.
+    pub(crate) fn take_suspected(&mut self) -> Option<(i64, i64)> {
+        self.suspected.take().map(|(acknowledged, end, _)| (acknowledged, end))
     }
 
     /// Whether nothing of before a gap is under way any more, so that it can begin behind it.
     pub(crate) fn has_left(&mut self) -> bool {
-        if self.is_leaving_target() && self.outbound.is_at_rest() {
+        if self.leaving.is_some() && self.is_leaving_target() && self.outbound.is_at_rest() {
             self.abandon();
         }
         self.leaving.is_some() && self.outbound.is_empty() && self.answer.is_none() && self.fetching.is_none()
@@ -60,7 +79,7 @@ impl Partition {
         self.epochs = Epochs::default();
         self.transaction = OpenTransaction::default();
         self.routes = self.routes.take().map(|_| Box::<Routes>::default());
-        (self.strikes, self.starved) = (0, false);
+        (self.strikes, self.starved, self.late) = (0, false, None);
         Some(Behind { onward, map_holds_until })
     }
 

@@ -24,8 +24,9 @@ pub(crate) enum Met {
     Between {
         from: i64,
         to: i64,
-        /// The broker may have forgotten the producer id, so that they may be ours, once more.
-        forgotten: bool,
+        /// The broker may have forgotten the producer id, so that they may be ours, once more, or what was before them may be lost: then the
+        /// sequence that comes behind them, and what is known of those before.
+        unchecked: Option<(i32, Before)>,
     },
     /// A batch came to stand before the end of what was acknowledged.
     Regressed { acknowledged: i64, end: i64 },
@@ -55,7 +56,10 @@ impl Landed {
             return;
         }
         match self.end {
-            Some(end) if offset > end => self.met.push(Met::Between { from: end, to: offset, forgotten }),
+            Some(end) if offset > end => {
+                let unchecked = forgotten.then_some((batch.sequence, self.before));
+                self.met.push(Met::Between { from: end, to: offset, unchecked });
+            }
             Some(end) if offset < end && self.before != Before::Anything => {
                 self.met.push(Met::Regressed { acknowledged: end, end: offset });
             }

@@ -24,6 +24,11 @@ impl Partition {
         self.stopped.is_none() && !self.is_leaving_target() && self.produces.waits_until(now).is_none()
     }
 
+    /// A request that was given up may still come to this broker, which would take it though it was sent again.
+    pub(crate) fn may_come_late(&self, leader: i32, now: Instant) -> bool {
+        self.late.is_some_and(|(broker, until)| broker == leader && until > now)
+    }
+
     /// What has to be looked for in the target's log before anything goes there, if it may be done now.
     pub(crate) fn must_look(&self, now: Instant) -> Option<LookFor> {
         let first = self.outbound.first().filter(|_| self.may_look(now))?;

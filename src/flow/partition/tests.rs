@@ -126,7 +126,7 @@ fn an_unanswered_batch_is_sent_again_with_the_same_bytes() {
     fetched(&mut partition, PLAIN);
     let now = Instant::now();
     let first = next(&mut partition, now).expect("a batch");
-    partition.unanswered(0, now);
+    partition.unanswered(0, 1, now, NEVER);
     assert!(next(&mut partition, now).is_none(), "it waits first");
     let later = now + Duration::from_secs(2);
     assert_eq!(partition.looked("b", Ok(Tail::default()), later), (Verdict::Wait, None));
@@ -513,7 +513,7 @@ fn a_refused_sequence_is_looked_up_in_the_log() {
     unseen_start.landed.end = Some(4);
     fetched(&mut unseen_start, PLAIN);
     next(&mut unseen_start, now).expect("the first batch");
-    unseen_start.unanswered(0, now);
+    unseen_start.unanswered(0, 1, now, NEVER);
     assert_eq!(unseen_start.looked("b", Err(Blind::Regressed { from: 4, end: 3 }), later), (Verdict::Wait, None));
     assert_eq!(unseen_start.take_met(), [], "what one leader alone had");
     assert_eq!(unseen_start.must_look(later).map(|what| (what.from, what.is_behind_ours)), Some((3, false)));
@@ -528,7 +528,10 @@ fn what_stands_between_or_before_is_met() {
     partition.acknowledged(0, 10, now, NEVER);
     next(&mut partition, now).expect("the second batch");
     partition.acknowledged(5, 8, now, NEVER);
-    let met = [Met::Between { from: 0, to: 10, forgotten: true }, Met::Regressed { acknowledged: 15, end: 8 }];
+    let met = [
+        Met::Between { from: 0, to: 10, unchecked: Some((0, Before::Anything)) },
+        Met::Regressed { acknowledged: 15, end: 8 },
+    ];
     assert_eq!(partition.take_met(), met);
     assert_eq!(partition.take_met(), []);
 }
@@ -561,7 +564,7 @@ fn a_gap_of_the_target_waits_for_answers_only() {
     let at = Place { cluster: "b".to_owned(), partition: partition.target.clone() };
     partition.leave(&Gap::TargetRecreated { at, was: 1, is: 2 }, Onward::Earliest);
     assert!(next(&mut partition, now).is_none() && !partition.has_left(), "an answer is to come");
-    partition.unanswered(0, now);
+    partition.unanswered(0, 1, now, NEVER);
     assert_eq!(partition.must_look(now + Duration::from_secs(60)), None);
     assert!(partition.has_left());
     assert_eq!(partition.begin_behind().map(|behind| behind.onward), Some(Onward::Earliest));
@@ -575,7 +578,7 @@ fn a_log_that_may_not_be_read_leaves_it_to_the_broker() {
     let now = Instant::now();
     let later = now + Duration::from_secs(60);
     next(&mut partition, now).expect("the first batch");
-    partition.unanswered(0, now);
+    partition.unanswered(0, 1, now, NEVER);
     assert!(partition.must_look(later).is_some());
     let denied = wire::Error::Broker {
         cluster: "b".to_owned(),
@@ -587,6 +590,6 @@ fn a_log_that_may_not_be_read_leaves_it_to_the_broker() {
     assert_eq!(partition.looked("b", Err(Blind::Failed(denied)), later), (Verdict::Wait, None));
     assert_eq!(partition.must_look(later), None);
     assert!(next(&mut partition, later).is_some());
-    partition.unanswered(0, later);
+    partition.unanswered(0, 1, later, NEVER);
     assert!(partition.must_look(later + Duration::from_secs(60)).is_none(), "not asked for again");
 }

@@ -34,9 +34,7 @@ impl Task {
             Done::Produced(sent) => self.produced(sent, now),
             Done::Bounds(index, answer) => self.bounds_known(index, answer, now),
             Done::Looked(index, outcome) => self.looked(index, outcome, now),
-            Done::Strangers(index, producer, range, outcome) => {
-                self.strangers_looked_at(index, producer, range, outcome);
-            }
+            Done::Strangers(index, what, to, outcome) => self.strangers_looked_at(index, what, to, outcome, now),
             Done::Limit(index, limit) => self.limit_known(index, limit, now),
             Done::Recoded(index, next, outcome) => self.recoded(index, next, outcome, now),
             Done::Found(topic, answer) => self.topic_found(&topic, answer, now),
@@ -47,6 +45,7 @@ impl Task {
         let name = self.name.clone();
         let end = self.end(side);
         end.refreshing = false;
+        let begun = end.refreshed_at;
         let what = "metadata".to_owned();
         let topics = match answer {
             Ok(topics) => topics,
@@ -98,7 +97,10 @@ impl Task {
                     self.finding.forget(&at.topic);
                     continue;
                 }
+                self.partitions[index].take_suspected();
                 self.recreated(index, at_target, was, topic.id);
+            } else if at_target {
+                self.clear_suspicion(index, begun);
             }
         }
         self.fetching.clear();
@@ -236,8 +238,10 @@ impl Task {
     }
 
     /// Looks into the target's log for batches whose fate is not known.
-    pub(super) fn look(&mut self, index: usize, what: LookFor) {
-        if !self.asking.insert(index) {
+    pub(super) fn look(&mut self, index: usize, what: LookFor, now: Instant) {
+        let partition = &self.partitions[index];
+        let leader = self.target.cluster.leader(&partition.target).map_or(-1, |leader| leader.broker);
+        if partition.may_come_late(leader, now) || !self.asking.insert(index) {
             return;
         }
         let (cluster, at, budget) =

@@ -1,6 +1,6 @@
 //! Gaps and other things that somebody has to know of: found, told, and passed where the policy says so.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wire::{Cluster, OffsetSpec, TopicPartition};
 
@@ -8,9 +8,12 @@ use super::{Done, Task, members::Stay, prepare::one_offset};
 use crate::flow::{
     Action, EventKind, Gap, Happened, OffsetsOf, Place, Start,
     gap::{Bounds, Onward},
-    partition::{Behind, Met},
-    tail::{Blind, Strangers, strangers},
+    partition::{Before, Behind, Met},
+    tail::{Blind, LookFor, Strangers, strangers},
 };
+
+/// How long brokers may take to hear of a topic that was made again.
+const NEWS: Duration = Duration::from_secs(1);
 
 /// What the source's leader tells of a partition's log. `last_epoch`: of the record that was copied last, −1 for an unknown one.
 async fn bounds(cluster: &Cluster, at: &TopicPartition, last_epoch: i32) -> wire::Result<Bounds> {
@@ -139,9 +142,8 @@ impl Task {
         for met in self.partitions[index].take_met() {
             match met {
                 Met::Regressed { acknowledged, end } => {
-                    let at = self.target_of(index);
-                    let next = self.partitions[index].told_up_to();
-                    self.meet(index, Gap::TargetRegressed { at, acknowledged, end }, next);
+                    self.partitions[index].suspect(acknowledged, end, Instant::now());
+                    self.target.refresh_now();
                 }
                 Met::Doubled { from, to, records } => {
                     self.report(index, EventKind::RecordsDoubled, (from, to), records)
@@ -149,38 +151,58 @@ impl Task {
                 Met::Foreign { from, to, records } => self.report(index, EventKind::ForeignWrites, (from, to), records),
                 // Each partition's batches are among another's.
                 Met::Between { .. } if self.shares_targets => {}
-                Met::Between { from, to, forgotten: true } if self.partitions[index].can_look() => {
-                    self.look_between(index, from, to);
+                Met::Between { from, to, unchecked: Some((sequence, before)) } if self.partitions[index].can_look() => {
+                    self.look_between(index, (from, to), sequence, before == Before::Ours);
                 }
                 Met::Between { from, to, .. } => self.strangers_known(index, (from, to), None),
             }
         }
     }
 
-    /// Whether records between ours are ours once more: the broker may have forgotten the producer when they came.
-    fn look_between(&mut self, index: usize, from: i64, to: i64) {
+    /// The target's metadata, asked for at `asked`, tell of no other topic. Brokers may hear of one late.
+    pub(super) fn clear_suspicion(&mut self, index: usize, asked: Option<Instant>) {
+        let Some(since) = self.partitions[index].suspected_since() else { return };
+        if asked.is_none_or(|asked| asked < since + NEWS) {
+            self.target.refresh_wanted = true;
+            return;
+        }
+        if let Some((acknowledged, end)) = self.partitions[index].take_suspected() {
+            let (at, next) = (self.target_of(index), self.partitions[index].told_up_to());
+            self.meet(index, Gap::TargetRegressed { at, acknowledged, end }, next);
+        }
+    }
+
+    /// Whether records between ours are ours once more, or have come in place of others of ours: the broker may have forgotten the producer.
+    fn look_between(&mut self, index: usize, (from, to): (i64, i64), sequence: i32, is_behind_ours: bool) {
         let Some(producer) = self.partitions[index].producer() else { return };
+        let what = LookFor { from, producer, sequence, is_behind_ours };
         let (cluster, at) = (self.target.cluster.clone(), self.partitions[index].target.clone());
         let (budget, looking) = (self.limits.budget.clone(), self.looking.clone());
         self.work.push(Box::pin(async move {
             // Never closed.
             let _permit = looking.acquire_owned().await;
-            let outcome = strangers(&cluster, &at, (from, to), producer.id, &budget).await;
-            Done::Strangers(index, producer.id, (from, to), outcome)
+            let outcome = strangers(&cluster, &at, what, to, &budget).await;
+            Done::Strangers(index, what, to, outcome)
         }));
     }
 
     pub(super) fn strangers_looked_at(
         &mut self,
         index: usize,
-        producer: i64,
-        range: (i64, i64),
+        what: LookFor,
+        to: i64,
         outcome: Result<Strangers, Blind>,
+        now: Instant,
     ) {
         // The place may be another's by now.
-        if self.partitions[index].producer().is_some_and(|known| known.id == producer) {
-            self.strangers_known(index, range, outcome.ok());
+        if self.partitions[index].producer() != Some(what.producer) {
+            return;
         }
+        if let Err(Blind::Regressed { from: acknowledged, end }) = outcome {
+            self.partitions[index].suspect(acknowledged, end, now);
+            return self.target.refresh_now();
+        }
+        self.strangers_known(index, (what.from, to), outcome.ok());
     }
 
     /// What is between ours is reported: as others' where nobody could look at it.

@@ -222,7 +222,7 @@ impl Task {
         }
         // Without an answer, or left out of it: nothing is known of them.
         for (index, base) in batches.into_iter().filter(|(index, _)| *index != usize::MAX) {
-            self.partitions[index].unanswered(base, now);
+            self.partitions[index].unanswered(base, way.0, now, self.fresh_after);
             self.reconsider(index, now);
         }
     }

@@ -177,7 +177,7 @@ fn a_batch_for_another_topic_waits_until_nothing_is_unresolved() {
     assert_eq!(partition.other_topic(now), None);
     assert_eq!(send(&mut partition, now), Some((0, "a.t-01-0".to_owned(), 0, vec![0])));
     assert_eq!((send(&mut partition, now), partition.other_topic(now)), (None, None), "one is unresolved");
-    partition.unanswered(0, now);
+    partition.unanswered(0, 1, now, FRESH);
     assert!(!partition.turns_away(), "it matters what becomes of its topic");
     assert_eq!(send(&mut partition, later), Some((0, "a.t-01-0".to_owned(), 0, vec![0])), "again, before others");
     assert_eq!(partition.acknowledged(0, 0, later, FRESH), Some(-1), "those of the other topic lie between");
@@ -360,7 +360,7 @@ proptest! {
             for (batch, base, answer) in outcomes {
                 let topic = &*batch.partition.topic;
                 match answer {
-                    None => partition.unanswered(base, now),
+                    None => partition.unanswered(base, 1, now, FRESH),
                     Some(answer) if answer.error == 0 => moved.extend(partition.acknowledged(base, answer.base_offset, now, FRESH)),
                     Some(answer) => {
                         if partition.produce_refused("b", base, &answer, now) == Verdict::AskLimit {
