@@ -5,6 +5,7 @@
 mod both_ends;
 mod fidelity;
 mod flow;
+mod gaps;
 mod killed;
 mod kmirror;
 mod layering;

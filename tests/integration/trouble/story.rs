@@ -9,7 +9,7 @@ use ::testkit::{
 };
 
 use crate::{
-    kmirror::{DEADLINE, Kmirror},
+    kmirror::{DEADLINE, Kmirror, list},
     worker::{Copy, connector, remote},
 };
 
@@ -107,7 +107,15 @@ impl Story {
         Ok(())
     }
 
-    /// What every story ends with: the load ends, all is there and equal, the worker is well and was never large.
+    /// Whatever the brokers did, no records were lost or doubled, and nobody else wrote: there is nothing to tell.
+    async fn no_alarm(&self) -> Result<()> {
+        let told = self.worker.get(&format!("/connectors/{}/kmirror/events", self.connector)).await?.ok()?;
+        ensure!(list(&told["events"]).is_empty(), "{told}");
+        Ok(())
+    }
+
+    /// What every story ends with: the load ends, all is there and equal, the worker is well and was never large, and nothing is told
+    /// of gaps.
     pub(super) async fn end(self, topic: &str, load: Load) -> Result<()> {
         let sent = load.stop().await?;
         ensure!(sent > 0, "no load");
@@ -117,6 +125,7 @@ impl Story {
     /// As [`Story::end`] where no load is left.
     pub(super) async fn finish(mut self, topic: &str) -> Result<()> {
         self.wait_equal(topic).await?;
+        self.no_alarm().await?;
         self.worker.wait_healthy().await?;
         self.memory_within(MEMORY)?;
         self.worker.stop().await

@@ -1,0 +1,100 @@
+//! Target topics that are deleted and made again.
+
+use ::testkit::anyhow::{Result, ensure};
+use serde_json::json;
+
+use super::{FIRST, Scene};
+
+const RECREATED: &str = "kmirror.target.recreated.policy";
+
+/// The target's topic is another one, and records behind those that were copied are at the source.
+async fn made_again(is_running: bool, more: &[(&str, &str)]) -> Result<Scene> {
+    let mut scene = Scene::copied(100, more).await?;
+    if !is_running {
+        scene.worker.stop().await?;
+    }
+    scene.make_again(&scene.target, &scene.remote()).await?;
+    // Nothing is copied any more.
+    scene.expected.lock().unwrap().clear();
+    if !is_running {
+        scene.worker.restart().await?;
+    }
+    Ok(scene)
+}
+
+async fn more_records(scene: &Scene) -> Result<()> {
+    scene.produce(0, FIRST, 100, 150).await?;
+    scene.produce(1, FIRST, 100, 110).await
+}
+
+async fn stops(is_running: bool) -> Result<()> {
+    let scene = made_again(is_running, &[]).await?;
+    more_records(&scene).await?;
+    let unknown = json!({"of": "target", "from": null, "to": null});
+    for partition in [0, 1] {
+        let stopped = json!({"offsets": unknown, "records": null, "action": "stopped"});
+        scene.tells("TARGET_RECREATED", partition, stopped).await?;
+    }
+    let words = ["2 of 3 partitions stopped", &format!("{}-0", scene.remote()), "was deleted and made again"];
+    scene.worker.wait_task_failed(&scene.name, 0, &words).await?;
+    scene.beside_goes_on().await?;
+    scene.holds(0, &[]).await?;
+
+    scene.put(&[(RECREATED, "continue")]).await?;
+    scene.tells("TARGET_RECREATED", 0, json!({"action": "continued", "continued_at": 100})).await?;
+    scene.holds(0, &["100..150"]).await?;
+    scene.holds(1, &["100..110"]).await?;
+    ensure!(scene.told().await?["counts"]["TARGET_RECREATED"]["events"] == 4, "{}", scene.told().await?);
+    scene.end().await
+}
+
+async fn goes_on(is_running: bool, policy: &str) -> Result<()> {
+    let mut scene = made_again(is_running, &[(RECREATED, policy)]).await?;
+    more_records(&scene).await?;
+    for partition in [0, 1] {
+        scene.tells("TARGET_RECREATED", partition, json!({"action": "continued"})).await?;
+    }
+    let first = if policy == "recopy" { 0 } else { 100 };
+    scene.holds(0, &[&format!("{first}..150")]).await?;
+    scene.holds(1, &[&format!("{first}..110")]).await?;
+    scene.passed_all("TARGET_RECREATED").await?;
+    scene.beside_goes_on().await?;
+    ensure!(scene.told().await?["counts"]["TARGET_RECREATED"]["events"] == 2, "{}", scene.told().await?);
+    // The new one is the known one from now on.
+    scene.worker.kill9()?;
+    scene.produce(0, FIRST, 150, 160).await?;
+    scene.worker.restart().await?;
+    scene.holds(0, &[&format!("{first}..160")]).await?;
+    ensure!(scene.told().await?["events"] == json!([]), "{}", scene.told().await?);
+    scene.end().await
+}
+
+#[tokio::test]
+async fn a_target_made_again_while_the_worker_was_away_stops_until_it_may_go_on() -> Result<()> {
+    stops(false).await
+}
+
+#[tokio::test]
+async fn a_target_made_again_while_it_is_written_stops_until_it_may_go_on() -> Result<()> {
+    stops(true).await
+}
+
+#[tokio::test]
+async fn a_target_made_again_while_the_worker_was_away_gets_what_comes() -> Result<()> {
+    goes_on(false, "continue").await
+}
+
+#[tokio::test]
+async fn a_target_made_again_while_it_is_written_gets_what_comes() -> Result<()> {
+    goes_on(true, "continue").await
+}
+
+#[tokio::test]
+async fn a_target_made_again_while_the_worker_was_away_gets_all_again() -> Result<()> {
+    goes_on(false, "recopy").await
+}
+
+#[tokio::test]
+async fn a_target_made_again_while_it_is_written_gets_all_again() -> Result<()> {
+    goes_on(true, "recopy").await
+}
