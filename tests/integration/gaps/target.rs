@@ -1,9 +1,16 @@
 //! Target topics that are deleted and made again.
 
-use ::testkit::anyhow::{Result, ensure};
+use ::testkit::{
+    anyhow::{Result, ensure},
+    create_topic, delete_topic, wait_for_topic, wait_until,
+};
 use serde_json::json;
 
 use super::{FIRST, Scene};
+use crate::{
+    kmirror::{DEADLINE, Kmirror},
+    shared::pair,
+};
 
 const RECREATED: &str = "kmirror.target.recreated.policy";
 
@@ -97,4 +104,38 @@ async fn a_target_made_again_while_the_worker_was_away_gets_all_again() -> Resul
 #[tokio::test]
 async fn a_target_made_again_while_it_is_written_gets_all_again() -> Result<()> {
     goes_on(true, "recopy").await
+}
+
+/// Led by the same broker as before: what is sent there by name is taken, and no refused request tells that the topic is another one.
+async fn made_again_in_place(policy: &str) -> Result<()> {
+    let pair = pair().await?;
+    let tools = ::testkit::pair().await?.target.tools().await?;
+    let more = [(RECREATED, policy)];
+    let scene = Scene::prepared(&pair.source, &pair.target, Kmirror::on(&pair.target), &more).await?;
+    create_topic(&scene.source, &scene.topic, 2, 1, &[]).await?;
+    let remote = scene.remote();
+    let make = async || {
+        tools.topics(&["--create", "--topic", &remote, "--replica-assignment", "1,1"]).await?;
+        wait_for_topic(&scene.target, &remote, 2).await
+    };
+    make().await?;
+    scene.put(&[]).await?;
+    scene.fill(100).await?;
+    delete_topic(&scene.target, &remote).await?;
+    wait_until("the topic to be made again", DEADLINE, make).await?;
+    scene.expected.lock().unwrap().clear();
+    more_records(&scene).await?;
+    let action = if policy == "fail" { "stopped" } else { "continued" };
+    for partition in [0, 1] {
+        scene.tells("TARGET_RECREATED", partition, json!({"action": action})).await?;
+    }
+    let told = scene.told().await?;
+    ensure!(told["counts"]["TARGET_REGRESSED"]["events"] == 0, "{told}");
+    scene.end().await
+}
+
+#[tokio::test]
+async fn a_target_made_again_on_the_same_broker_is_told_from_one_that_lost_records() -> Result<()> {
+    made_again_in_place("fail").await?;
+    made_again_in_place("recopy").await
 }
