@@ -41,8 +41,9 @@ pub(crate) enum Blind {
         readable: i64,
         /// One past the leader's last record.
         end: i64,
-        /// The last sequence of ours that the leader remembers, among those that nobody can read too.
-        remembered: Option<i32>,
+        /// The last batch of ours that the leader remembers, among those that nobody can read too: its last sequence, and its time, ms since
+        /// the epoch.
+        remembered: Option<(i32, i64)>,
     },
     /// The log ends before what was acknowledged.
     #[error("the log ends at offset {end}, before the acknowledged end {from}")]
@@ -113,7 +114,11 @@ pub(crate) async fn tail(
             // A broker that can't be asked this (before 2.8) is waited for.
             let known = target.describe_producers(partition).await.unwrap_or_default();
             let ours = known.into_iter().find(|active| active.producer == what.producer);
-            Err(Blind::Unseen { readable, end, remembered: ours.map(|active| active.last_sequence) })
+            Err(Blind::Unseen {
+                readable,
+                end,
+                remembered: ours.map(|active| (active.last_sequence, active.last_timestamp)),
+            })
         }
         told => told,
     }

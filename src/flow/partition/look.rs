@@ -36,12 +36,13 @@ impl Partition {
         look_for.filter(|_| self.outbound.must_look())
     }
 
-    /// What was found there. Returns as [`Partition::acknowledged`] what that settles.
+    /// What was found there. Returns as [`Partition::acknowledged`] what that settles. For `fresh_after` see [`Outbound::can_send`].
     pub(crate) fn looked(
         &mut self,
         cluster: &str,
         outcome: Result<Tail, Blind>,
         now: Instant,
+        fresh_after: i64,
     ) -> (Verdict, Option<i64>) {
         let tail = match outcome {
             Ok(tail) => tail,
@@ -61,9 +62,11 @@ impl Partition {
                 self.outbound.see_nothing();
                 return (Verdict::Wait, None);
             }
-            // Nobody can read it, but who sends again is recognised. The leader sees by that whether its followers have it by now, which it
-            // may not do by itself once fewer of them are asked for (KIP-966).
-            Err(Blind::Unseen { remembered: Some(last), .. }) if self.outbound.ends_with(last) => {
+            // Nobody can read it, but who sends again is recognised, unless its time lets the producer be forgotten meanwhile. The leader sees
+            // by that whether its followers have it by now, which it may not do by itself once fewer of them are asked for (KIP-966).
+            Err(Blind::Unseen { remembered: Some((last, time)), .. })
+                if time > fresh_after && self.outbound.ends_with(last) =>
+            {
                 self.outbound.see_nothing();
                 return (Verdict::Wait, None);
             }

@@ -32,6 +32,9 @@ const OUT_OF_ORDER: i16 = 45;
 
 /// No broker is sure to remember anything: one batch at a time.
 const NEVER: i64 = i64::MAX;
+/// A producer of a record so old may be forgotten, and one of such a new one is not.
+const OLD: i64 = 5;
+const NEW: i64 = 6;
 const LOW_WATER: usize = 1024 * 1024;
 
 fn new() -> Partition {
@@ -129,7 +132,7 @@ fn an_unanswered_batch_is_sent_again_with_the_same_bytes() {
     partition.unanswered(0, 1, now, NEVER);
     assert!(next(&mut partition, now).is_none(), "it waits first");
     let later = now + Duration::from_secs(2);
-    assert_eq!(partition.looked("b", Ok(Tail::default()), later), (Verdict::Wait, None));
+    assert_eq!(partition.looked("b", Ok(Tail::default()), later, OLD), (Verdict::Wait, None));
     let again = next(&mut partition, later).expect("the batch again");
     assert_eq!((first.header, first.payload), (again.header, again.payload));
 }
@@ -473,40 +476,40 @@ fn a_refused_sequence_is_looked_up_in_the_log() {
     let second = Written { sequence: 5, records: 3, offset: 6 };
 
     let mut there = second_is_refused();
-    assert_eq!(there.looked("b", tail(&[second]), later), (Verdict::Wait, Some(7)));
+    assert_eq!(there.looked("b", tail(&[second]), later, OLD), (Verdict::Wait, Some(7)));
     assert_eq!(there.landed.end, Some(9), "behind what it really was appended at");
 
     let mut missing = second_is_refused();
-    assert_eq!(missing.looked("b", tail(&[]), later), (Verdict::Wait, None));
+    assert_eq!(missing.looked("b", tail(&[]), later, OLD), (Verdict::Wait, None));
     assert_eq!(base_sequence(&next(&mut missing, later).expect("the second batch")), 5);
     for at in [later, much_later] {
         assert_eq!(missing.produce_refused("b", 5, &refusal(OUT_OF_ORDER, &[]), at), Verdict::Wait);
-        assert_eq!(missing.looked("b", tail(&[]), at), (Verdict::Wait, None));
+        assert_eq!(missing.looked("b", tail(&[]), at, OLD), (Verdict::Wait, None));
         assert!(next(&mut missing, at + Duration::from_secs(60)).is_some());
     }
     assert_eq!(missing.produce_refused("b", 5, &refusal(OUT_OF_ORDER, &[]), much_later), Verdict::Stop);
 
     let mut another = second_is_refused();
     let theirs = Written { records: 2, ..second };
-    assert_eq!(another.looked("b", tail(&[theirs]), later).0, Verdict::Stop);
+    assert_eq!(another.looked("b", tail(&[theirs]), later, OLD).0, Verdict::Stop);
     let text = another.stopped().expect("a reason").to_string();
     assert!(text.contains("is copied by another worker now"), "{text}");
 
     let unseen = |remembered| Err(Blind::Unseen { readable: 5, end: 8, remembered });
-    for remembered in [None, Some(3), Some(9)] {
+    for remembered in [None, Some((3, NEW)), Some((9, NEW)), Some((7, OLD))] {
         let mut waits = second_is_refused();
-        assert_eq!(waits.looked("b", unseen(remembered), later), (Verdict::Refresh, None));
+        assert_eq!(waits.looked("b", unseen(remembered), later, OLD), (Verdict::Refresh, None));
         assert_eq!(waits.must_look(later), None);
         assert!(waits.must_look(much_later).is_some(), "again and again");
     }
     for remembered in [4, 7] {
         let mut recognised = second_is_refused();
-        assert_eq!(recognised.looked("b", unseen(Some(remembered)), later), (Verdict::Wait, None));
+        assert_eq!(recognised.looked("b", unseen(Some((remembered, NEW))), later, OLD), (Verdict::Wait, None));
         assert_eq!(base_sequence(&next(&mut recognised, later).expect("the second batch")), 5);
     }
 
     let mut regressed = second_is_refused();
-    assert_eq!(regressed.looked("b", Err(Blind::Regressed { from: 5, end: 3 }), later), (Verdict::Wait, None));
+    assert_eq!(regressed.looked("b", Err(Blind::Regressed { from: 5, end: 3 }), later, OLD), (Verdict::Wait, None));
     assert_eq!(regressed.take_met(), [Met::Regressed { acknowledged: 5, end: 3 }]);
 
     let mut unseen_start = started();
@@ -514,7 +517,7 @@ fn a_refused_sequence_is_looked_up_in_the_log() {
     fetched(&mut unseen_start, PLAIN);
     next(&mut unseen_start, now).expect("the first batch");
     unseen_start.unanswered(0, 1, now, NEVER);
-    assert_eq!(unseen_start.looked("b", Err(Blind::Regressed { from: 4, end: 3 }), later), (Verdict::Wait, None));
+    assert_eq!(unseen_start.looked("b", Err(Blind::Regressed { from: 4, end: 3 }), later, OLD), (Verdict::Wait, None));
     assert_eq!(unseen_start.take_met(), [], "what one leader alone had");
     assert_eq!(unseen_start.must_look(later).map(|what| (what.from, what.is_behind_ours)), Some((3, false)));
 }
@@ -587,7 +590,7 @@ fn a_log_that_may_not_be_read_leaves_it_to_the_broker() {
         code: TOPIC_AUTHORIZATION_FAILED,
         message: None,
     };
-    assert_eq!(partition.looked("b", Err(Blind::Failed(denied)), later), (Verdict::Wait, None));
+    assert_eq!(partition.looked("b", Err(Blind::Failed(denied)), later, OLD), (Verdict::Wait, None));
     assert_eq!(partition.must_look(later), None);
     assert!(next(&mut partition, later).is_some());
     partition.unanswered(0, 1, later, NEVER);

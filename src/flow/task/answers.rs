@@ -265,7 +265,7 @@ impl Task {
             Ok(_) => self.target.worked(what, &self.name),
             Err(cause) => self.target.failed(what(), &cause.to_string(), &self.name),
         }
-        let (verdict, settled) = self.partitions[index].looked(&alias, outcome, now);
+        let (verdict, settled) = self.partitions[index].looked(&alias, outcome, now, self.fresh_after);
         if let Some(last) = settled {
             self.store(index, last);
             self.passed_over(index);

@@ -375,7 +375,7 @@ proptest! {
                 let ours = leader.log.iter().filter(|there| there.offset >= from && there.sequence >= sequence);
                 let end = i64::try_from(leader.taken.len()).unwrap();
                 let tail = Tail { ours: ours.copied().collect(), doubled: 0, end };
-                let (verdict, settled) = partition.looked("b", Ok(tail), now);
+                let (verdict, settled) = partition.looked("b", Ok(tail), now, FRESH);
                 prop_assert_eq!(verdict, Verdict::Wait);
                 moved.extend(settled);
             }
