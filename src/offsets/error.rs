@@ -35,16 +35,29 @@ pub enum Error {
         /// How many it has.
         found: usize,
     },
+    /// The right to read or write the topic is missing.
+    #[error("offset map {topic}: cluster {cluster} grants no right to {operation} the topic")]
+    Denied {
+        /// The map's topic.
+        topic: String,
+        /// Alias of the target cluster.
+        cluster: String,
+        /// Kafka's name of the operation.
+        operation: &'static str,
+    },
 }
 
 impl Error {
-    /// The right to read or write the map is missing.
+    /// The right to make, read or write the map is missing.
     #[must_use]
     pub fn is_denied(&self) -> bool {
-        let Self::Cluster { cause, .. } = self else { return false };
-        matches!(
-            cause.response(),
-            Some(ResponseError::TopicAuthorizationFailed | ResponseError::ClusterAuthorizationFailed)
-        )
+        match self {
+            Self::Denied { .. } => true,
+            Self::Cluster { cause, .. } => matches!(
+                cause.response(),
+                Some(ResponseError::TopicAuthorizationFailed | ResponseError::ClusterAuthorizationFailed)
+            ),
+            _ => false,
+        }
     }
 }

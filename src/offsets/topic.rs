@@ -85,6 +85,7 @@ pub(super) async fn prepare(cluster: &Cluster, topic: &str, replication_factor: 
         }
     }
     check_partitions(cluster, topic).await?;
+    check_rights(cluster, topic).await?;
     let settings = ["cleanup.policy", "max.message.bytes"];
     let mut told = cluster.describe_topic_configs(&names, Some(&settings)).await.map_err(failed)?;
     let entries = match told.pop().map(|(_, entries)| entries) {
@@ -108,6 +109,20 @@ pub(super) async fn prepare(cluster: &Cluster, topic: &str, replication_factor: 
         }
     }
     Ok(value("max.message.bytes").and_then(|bytes| bytes.parse().ok()).unwrap_or(DEFAULT_LIMIT))
+}
+
+/// Asks for the rights: an empty map is not read, and none is written before there is something to copy.
+async fn check_rights(cluster: &Cluster, topic: &str) -> Result<(), Error> {
+    let rights = cluster.topic_rights(&[topic.to_owned()]).await;
+    let rights = rights.map_err(|cause| Error::Cluster { topic: topic.to_owned(), cause: Box::new(cause) })?;
+    // Who is not told finds out.
+    let Some(rights) = rights.get(topic) else { return Ok(()) };
+    match [(rights.read, "READ"), (rights.write, "WRITE")].into_iter().find(|(granted, _)| !granted) {
+        None => Ok(()),
+        Some((_, operation)) => {
+            Err(Error::Denied { topic: topic.to_owned(), cluster: cluster.alias().to_owned(), operation })
+        }
+    }
 }
 
 /// Waits until the brokers know the topic: one just made is unknown to some for a moment.

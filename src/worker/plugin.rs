@@ -165,7 +165,7 @@ async fn open_maps(
 ) -> Result<Option<OffsetMaps>, offsets::Error> {
     let target = worker.with_alias(config.target_alias.as_str());
     match open.open(&target, &config.source_alias, replication_factor).await {
-        Err(error @ offsets::Error::Cluster { .. }) if error.is_denied() => {
+        Err(error) if error.is_denied() => {
             tracing::warn!(connector = config.name, "{error}: records may be copied twice after a crash");
             Ok(None)
         }

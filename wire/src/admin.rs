@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use kafka_protocol::{
     messages::{
         CreatePartitionsRequest, CreateTopicsRequest, DescribeConfigsRequest, DescribeGroupsRequest, GroupId,
-        TopicName,
+        MetadataRequest, TopicName,
         create_partitions_request::CreatePartitionsTopic,
         create_topics_request::{CreatableTopic, CreatableTopicConfig},
         describe_configs_request::DescribeConfigsResource,
         describe_configs_response::DescribeConfigsResourceResult,
+        metadata_request::MetadataRequestTopic,
     },
     protocol::StrBytes,
 };
@@ -17,8 +18,8 @@ use kafka_protocol::{
 use crate::{
     call::Call,
     cluster::{Cluster, Route},
-    error::Result,
-    types::{ConfigEntry, ConfigSource, GroupDescription, NewTopic},
+    error::{Error, Result},
+    types::{ConfigEntry, ConfigSource, GroupDescription, NewTopic, TopicRights},
 };
 
 /// Resource type of a topic in DescribeConfigs.
@@ -27,6 +28,9 @@ const TOPIC_RESOURCE: i8 = 2;
 const CONFIGS_PER_REQUEST: usize = 500;
 /// Topics made by one CreateTopics request: the controller takes them as one step.
 const TOPICS_PER_REQUEST: usize = 200;
+/// Operations of KIP-430, by the bits that stand for them.
+const READ: i32 = 1 << 3;
+const WRITE: i32 = 1 << 4;
 const GROUP_ID_NOT_FOUND: i16 = 69;
 const NOT_CONTROLLER: i16 = 41;
 
@@ -118,6 +122,36 @@ impl Cluster {
             }
         }
         Ok(outcomes)
+    }
+
+    /// What this client may do with topics (KIP-430). Those are left out of which it is not told: topics that it does not see, and all where
+    /// the brokers are older than 2.3.
+    ///
+    /// # Errors
+    /// When no broker answers within the request timeout.
+    pub async fn topic_rights(&self, topics: &[String]) -> Result<HashMap<String, TopicRights>> {
+        let named = |name: &String| MetadataRequestTopic::default().with_name(Some(TopicName(text(name))));
+        let request = MetadataRequest::default()
+            .with_topics(Some(topics.iter().map(named).collect()))
+            .with_allow_auto_topic_creation(false)
+            .with_include_topic_authorized_operations(true);
+        let told = self
+            .routed(Route::Any, &request, |answer| {
+                let told = answer.topics.into_iter().filter(|topic| topic.error_code == 0);
+                Ok(told
+                    .filter_map(|topic| Some((topic.name?.to_string(), topic.topic_authorized_operations)))
+                    .filter(|(_, operations)| *operations != i32::MIN)
+                    .map(|(name, operations)| {
+                        (name, TopicRights { read: operations & READ != 0, write: operations & WRITE != 0 })
+                    })
+                    .collect())
+            })
+            .await;
+        match told {
+            // There is no way to ask in the versions that old brokers speak.
+            Err(Error::Malformed { .. }) => Ok(HashMap::new()),
+            told => told,
+        }
     }
 
     /// A group's state and members. A group that does not exist is `Dead` without members.

@@ -45,5 +45,5 @@ pub use records::{
 };
 pub use types::{
     ConfigEntry, ConfigSource, GroupDescription, Headers, NewRecord, NewTopic, OffsetSpec, PartitionMetadata, Record,
-    TopicMetadata, TopicPartition,
+    TopicMetadata, TopicPartition, TopicRights,
 };

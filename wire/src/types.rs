@@ -66,6 +66,15 @@ pub struct NewTopic {
     pub configs: Vec<(String, String)>,
 }
 
+/// What a client may do with a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicRights {
+    /// Operation READ: Fetch.
+    pub read: bool,
+    /// Operation WRITE: Produce.
+    pub write: bool,
+}
+
 /// One setting of a topic as DescribeConfigs tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigEntry {
