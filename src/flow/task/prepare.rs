@@ -83,16 +83,29 @@ pub(super) async fn batch_limits(cluster: &Cluster, topics: &[String]) -> BTreeM
     told.into_iter().filter_map(|(topic, settings)| Some((topic, smallest(settings.ok()?)?))).collect()
 }
 
-/// Where logs of the target end; none where they may not be read.
-async fn log_ends(target: &Cluster, targets: &[TopicPartition]) -> BTreeMap<TopicPartition, wire::Result<Option<i64>>> {
-    let readable = |end: wire::Result<i64>| match end {
+/// Where logs of the target end; none where they may not be read, which is asked for, since their end is told to whoever may write.
+async fn log_ends(
+    target: &Cluster,
+    topics: &[String],
+    targets: &[TopicPartition],
+) -> BTreeMap<TopicPartition, wire::Result<Option<i64>>> {
+    let (told, rights) = tokio::join!(target.log_ends(targets), target.topic_rights(topics));
+    let (told, rights) = match told.and_then(|told| Ok((told, rights?))) {
+        Ok(answers) => answers,
+        Err(error) => return targets.iter().map(|partition| (partition.clone(), Err(error.clone()))).collect(),
+    };
+    let is_denied = |topic: &str| rights.get(topic).is_some_and(|rights| !rights.read);
+    let denied: Vec<_> = topics.iter().filter(|topic| is_denied(topic)).collect();
+    if let Some(first) = denied.first() {
+        let (cluster, topics) = (target.alias(), denied.len());
+        tracing::warn!(cluster, topics, "{first} may not be read: what a crash leaves behind is copied again");
+    }
+    let readable = |partition: &TopicPartition, end: wire::Result<i64>| match end {
+        _ if is_denied(&partition.topic) => Ok(None),
         Err(error) if error.response() == Some(ResponseError::TopicAuthorizationFailed) => Ok(None),
         told => told.map(Some),
     };
-    match target.log_ends(targets).await {
-        Ok(told) => told.into_iter().map(|(partition, end)| (partition, readable(end))).collect(),
-        Err(error) => targets.iter().map(|partition| (partition.clone(), Err(error.clone()))).collect(),
-    }
+    told.into_iter().map(|(partition, end)| (partition.clone(), readable(&partition, end))).collect()
 }
 
 /// Start offsets, producer ids and limits of new partitions; where each was left off, if it was copied before.
@@ -125,7 +138,7 @@ pub(super) async fn prepare(clusters: &Clusters, wanted: Vec<Wanted>) -> Vec<(us
     let (told, limits, ends) = tokio::join!(
         clusters.source.list_offsets(&asked),
         batch_limits(&clusters.target, &topics),
-        log_ends(&clusters.target, &targets),
+        log_ends(&clusters.target, &topics, &targets),
     );
     let told: BTreeMap<TopicPartition, wire::Result<i64>> = match told {
         Ok(told) => told.into_iter().collect(),
