@@ -48,6 +48,15 @@ impl Tools {
         Ok(self.run("kafka.admin.ConfigCommand", args).await?.stdout)
     }
 
+    /// `kafka-acls` with `args`.
+    pub async fn acls(&self, args: &[&str]) -> Result<String> {
+        let main = match self.java.is_kafka_2() || self.java.is_kafka_3() {
+            true => "kafka.admin.AclCommand",
+            false => "org.apache.kafka.tools.AclCommand",
+        };
+        Ok(self.run(main, args).await?.stdout)
+    }
+
     /// `kafka-consumer-groups` with `args`.
     pub async fn consumer_groups(&self, args: &[&str]) -> Result<String> {
         let main = match self.java.is_kafka_2() {

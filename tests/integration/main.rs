@@ -13,6 +13,7 @@ mod mirror;
 mod offset_map;
 mod old;
 mod reader;
+mod rights;
 mod shared;
 mod testkit;
 mod transforms;

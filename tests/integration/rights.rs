@@ -1,0 +1,3 @@
+//! What becomes of a copy where rights are missing.
+
+mod clusters;
