@@ -1,17 +1,17 @@
 //! Brokers that throttle: real quotas of the client ids that a task's connections have.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use ::testkit::{
-    Bulk, Codec, Shared,
+    Bulk, Codec, Producing, Record, Shared,
     anyhow::{Result, ensure},
-    bulk_produce, create_topic, end_offsets,
+    bulk_produce, create_topic, end_offsets, produce_with,
     proxy::{Direction, Frame, Proxy, Rule, api_key},
-    unique,
+    unique, wait_until,
 };
 
 use super::story::{MEMORY, Side, Story};
@@ -91,10 +91,41 @@ fn throttle_ms(frame: &Frame<'_>) -> i32 {
 }
 
 /// Gives a client id a quota on a cluster.
-async fn limit(cluster: &Shared, client: &str, key: &str) -> Result<()> {
-    let quota = format!("{key}={RATE}");
+async fn limit(cluster: &Shared, client: &str, key: &str, rate: u64) -> Result<()> {
+    let quota = format!("{key}={rate}");
     let arguments = ["--alter", "--add-config", &quota, "--entity-type", "clients", "--entity-name", client];
     cluster.tools().await?.configs(&arguments).await?;
+    Ok(())
+}
+
+/// Waits until each broker honours the quotas that were set before: they hear of them some time after the controller has them, up to half a
+/// second on Kafka 3, each in the order in which they were set. So a last one is tried out.
+async fn wait_heard(cluster: &Shared, proxy: &Proxy) -> Result<()> {
+    let (client, topic) = (unique("probe"), unique("probe"));
+    limit(cluster, &client, "producer_byte_rate", 100).await?;
+    let partitions = i32::try_from(cluster.bootstrap.split(',').count())?;
+    create_topic(&cluster.bootstrap, &topic, partitions, 1, &[]).await?;
+    let throttling = Arc::<Mutex<BTreeSet<u32>>>::default();
+    let seen = Arc::clone(&throttling);
+    proxy.add(Rule::count(api_key::PRODUCE, Direction::Response).when(move |frame| {
+        if throttle_ms(frame) > 0 {
+            seen.lock().unwrap().insert(frame.broker);
+        }
+        false
+    }));
+    let how = Producing { properties: vec![("client.id".to_owned(), client)], ..Producing::default() };
+    // New topics are spread evenly: each broker leads one of the partitions.
+    for partition in 0..partitions {
+        wait_until("a broker to hear of quotas", DEADLINE, async || {
+            let before = throttling.lock().unwrap().len();
+            produce_with(&proxy.bootstrap(), &topic, partition, &[Record::value(vec![0; 10_000])], &how).await?;
+            let after = throttling.lock().unwrap().len();
+            ensure!(after > before, "brokers that do: {after} of {partitions}");
+            Ok(())
+        })
+        .await?;
+    }
+    proxy.clear();
     Ok(())
 }
 
@@ -116,7 +147,8 @@ async fn throttled(throttles_source: bool) -> Result<()> {
         true => (format!("src->dst|{}-0|replication-consumer", story.connector), "consumer_byte_rate"),
         false => (format!("connector-producer-{}-0", story.connector), "producer_byte_rate"),
     };
-    limit(throttling, &client, quota).await?;
+    limit(throttling, &client, quota, RATE).await?;
+    wait_heard(throttling, &proxy).await?;
     let witness = Witness::watch(&proxy, key);
     let start = Instant::now();
     story.mirror(&[&topic], 1, 1).await?;
