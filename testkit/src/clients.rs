@@ -8,6 +8,7 @@ mod load;
 mod produce;
 mod read;
 mod steady;
+mod transactions;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use load::Load;
 pub use produce::{Codec, OpenTransaction, Producing, Record, produce, produce_with};
 pub use read::{Isolation, RecordView, TimestampKind, Watermarks, end_offsets, read_all, read_all_with, watermarks};
 pub use steady::{Steady, arrivals, steady_produce};
+pub use transactions::{Made, Transactions, transactions};
 
 /// The longest any call of this room may take without progress.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -1,4 +1,6 @@
-//! Ten million breaks, and what they cost.
+//! Ten million breaks, and what they cost; two hundred thousand real transactions.
+
+mod transactions;
 
 use std::{
     path::Path,
@@ -74,6 +76,12 @@ fn resident() -> Result<u64> {
     Ok(kilobytes << 10)
 }
 
+fn show_times(what: &str, mut times: Vec<Duration>) {
+    times.sort_unstable();
+    let at = |part: usize| times[times.len() * part / 100].as_secs_f64() * 1e6;
+    eprintln!("{what}: {} times, median {:.0} µs, 99 % within {:.0} µs", times.len(), at(50), at(99));
+}
+
 async fn many_breaks(kind: Kind) -> Result<()> {
     let cluster = Cluster::start().await?;
     let target = client(&cluster.bootstrap());
@@ -128,9 +136,7 @@ async fn many_breaks(kind: Kind) -> Result<()> {
             let expected = [Translation::Exact(at_target + records - 1), Translation::NextMirrored(next)];
             ensure!(found == expected && *source_gap > 0, "{source}: {found:?}, not {expected:?}");
         }
-        times.sort_unstable();
-        let at = |part: usize| times[times.len() * part / 100].as_secs_f64() * 1e6;
-        eprintln!("{kind:?}: {name} look-up of two offsets: median {:.0} µs, 99 % within {:.0} µs", at(50), at(99));
+        show_times(&format!("{kind:?}: {name} look-up of two offsets"), times);
         Ok(())
     };
     look_up("cold", &samples).await?;
