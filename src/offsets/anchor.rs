@@ -101,26 +101,32 @@ pub(super) fn same_topics(a: (u128, u128), b: (u128, u128)) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    pub(in crate::offsets) fn link() -> Link {
+        Link { connector: "c".into(), source: TopicPartition::new("t", 0), target: TopicPartition::new("a.t", 0) }
+    }
+
+    pub(in crate::offsets) fn anchor(generation: u64, source_offset: i64, target_offset: i64) -> Anchor {
+        Anchor {
+            generation,
+            source_id: 1,
+            target_id: 2,
+            source_epoch: 3,
+            target_epoch: 4,
+            producer: ProducerId { id: 5, epoch: 6 },
+            count: 7,
+            source_offset,
+            target_offset,
+            left_out: vec![source_offset + 3],
+        }
+    }
 
     #[test]
     fn sequences_wrap_at_2_to_31() {
-        let mut anchor = Anchor {
-            generation: 0,
-            source_id: 0,
-            target_id: 0,
-            source_epoch: -1,
-            target_epoch: -1,
-            producer: ProducerId { id: 1, epoch: 0 },
-            count: 0,
-            source_offset: 0,
-            target_offset: 0,
-            left_out: Vec::new(),
-        };
         for (count, sequence) in [(0, 0), ((1 << 31) - 1, i32::MAX), (1 << 31, 0), ((5 << 31) + 7, 7)] {
-            anchor.count = count;
-            assert_eq!(anchor.sequence(), sequence, "{count}");
+            assert_eq!(Anchor { count, ..anchor(0, 0, 0) }.sequence(), sequence, "{count}");
         }
     }
 

@@ -3,34 +3,18 @@
 use std::{cell::RefCell, collections::BTreeMap};
 
 use proptest::prelude::*;
-use wire::{ProducerId, TopicPartition};
 
 use super::*;
 use crate::{
-    offsets::{Link, Translation, index::Index},
+    offsets::{
+        Translation,
+        anchor::tests::{anchor, link},
+        index::Index,
+    },
     records::offset_map::MapRecord,
 };
 
 const BLOCK: u32 = 4;
-
-fn link() -> Link {
-    Link { connector: "c".into(), source: TopicPartition::new("t", 0), target: TopicPartition::new("a.t", 0) }
-}
-
-fn anchor(generation: u64, source_offset: i64, target_offset: i64) -> Anchor {
-    Anchor {
-        generation,
-        source_id: 1,
-        target_id: 2,
-        source_epoch: 3,
-        target_epoch: 4,
-        producer: ProducerId { id: 5, epoch: 0 },
-        count: 0,
-        source_offset,
-        target_offset,
-        left_out: Vec::new(),
-    }
-}
 
 /// What was copied in one go: all records, from one source offset to another.
 #[derive(Debug, Clone)]

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use wire::ProducerId;
 
 use super::*;
+use crate::offsets::anchor::tests::{anchor, link};
 
 #[derive(Debug, Default)]
 struct Topic {
@@ -98,25 +98,6 @@ impl Log for MemoryLog {
             }
             lost_answer.map_or(Ok(base), |_| Err(refused(ResponseError::RequestTimedOut.code())))
         })
-    }
-}
-
-fn link() -> Link {
-    Link { connector: "c".into(), source: TopicPartition::new("t", 0), target: TopicPartition::new("a.t", 0) }
-}
-
-fn anchor(generation: u64, source_offset: i64, target_offset: i64) -> Anchor {
-    Anchor {
-        generation,
-        source_id: 1,
-        target_id: 2,
-        source_epoch: 3,
-        target_epoch: 4,
-        producer: ProducerId { id: 5, epoch: 6 },
-        count: 7,
-        source_offset,
-        target_offset,
-        left_out: vec![source_offset + 3],
     }
 }
 
