@@ -254,8 +254,11 @@ impl Clusters {
             let (at, was) = (place(&self.target, &wanted.target), anchor.target_id);
             return Err(Unprepared::Gap { gap: Box::new(Gap::TargetRecreated { at, was, is }), next });
         }
-        let resumed = if end == anchor.target_offset {
+        let others = end - anchor.target_offset;
+        let resumed = if others == 0 {
             Resumed::of(anchor)
+        } else if others > 0 && self.is_last_of_ours(&wanted.target, anchor, end).await {
+            Resumed { target_end: end, foreign: others.unsigned_abs(), ..Resumed::of(anchor) }
         } else {
             let copied = Copied {
                 from: &wanted.source,
@@ -292,6 +295,16 @@ impl Clusters {
             generation: anchor.generation,
             pieces: Some(pieces),
         })
+    }
+
+    /// Whether the leader knows that nothing of ours came after an anchor, and all that others wrote since is readable: then it need not be
+    /// read through, as after a clean stop. A leader that has forgotten our producer, or knows of more, does not tell.
+    async fn is_last_of_ours(&self, target: &TopicPartition, anchor: &Anchor, end: i64) -> bool {
+        let last = wire::sequence_after(anchor.sequence(), -1);
+        let known = self.target.describe_producers(target).await.unwrap_or_default();
+        let is_last = known.iter().any(|ours| ours.producer == anchor.producer && ours.last_sequence == last);
+        let readable = one_offset(&self.target, target, OffsetSpec::Latest).await;
+        anchor.count > 0 && is_last && readable.is_ok_and(|readable| readable >= end)
     }
 
     async fn is_compacted(&self, topic: &str) -> wire::Result<bool> {

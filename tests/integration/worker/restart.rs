@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use ::testkit::{
+    Codec, Record,
     anyhow::{Result, ensure},
-    create_topic, unique,
+    create_topic, produce,
+    proxy::{Direction, Rule, api_key},
+    read_all, unique,
 };
 
-use super::{Copy, Load, connector, fill_slowly_copied, holds_for, remote};
+use super::{Copy, Load, connector, fill_slowly_copied, holds_for, records, remote};
 use crate::{
     kmirror::Kmirror,
     shared::{Pair, pair},
@@ -107,4 +110,35 @@ async fn a_frozen_worker_goes_on_exactly() -> Result<()> {
     }
     scene.end_load().await?;
     scene.copy().wait_equal(&scene.worker).await
+}
+
+/// After a clean stop nothing of the copy can be behind its anchor: what others have written there since is not read.
+#[tokio::test]
+async fn what_others_wrote_meanwhile_is_not_read_through() -> Result<()> {
+    let Pair { source, target } = pair().await?;
+    let proxy = ::testkit::pair().await?.target.proxy().await?;
+    let topic = unique("meanwhile");
+    create_topic(&source, &topic, 1, 1, &[]).await?;
+    produce(&source, &topic, 0, &records(0, 500), Codec::Lz4).await?;
+    let mut worker = Kmirror::on(&proxy.bootstrap()).start().await?;
+    worker.put_connector("mirror", &connector(&source, &proxy.bootstrap(), &topic, &[])).await?;
+    let remote = remote(&topic);
+    let copy = Copy { source: &source, topic: &topic, target: &target, remote: &remote };
+    copy.wait_equal(&worker).await?;
+    worker.stop().await?;
+
+    let foreign = Record::value(vec![b'f'; 100_000]);
+    produce(&target, &remote, 0, &vec![foreign.clone(); 10], Codec::None).await?;
+    produce(&source, &topic, 0, &records(500, 500), Codec::Lz4).await?;
+    // Nothing else of the target's that is read is as large.
+    let read = proxy.add(Rule::count(api_key::FETCH, Direction::Response).when(|frame| frame.bytes.len() > 90_000));
+    worker.restart().await?;
+    copy.wait_more_than(&worker, 1_009).await?;
+    ensure!(read.matched() == 0, "the worker has read what others wrote");
+    let copied: Vec<_> = read_all(&target, &remote).await?.concat().into_iter().map(|record| record.value).collect();
+    let wanted: Vec<_> = read_all(&source, &topic).await?.concat().into_iter().map(|record| record.value).collect();
+    ensure!(copied.iter().filter(|value| **value == foreign.value).count() == 10, "not all that others wrote is there");
+    let copied: Vec<_> = copied.into_iter().filter(|value| *value != foreign.value).collect();
+    ensure!(copied == wanted, "{} of {} records, or others", copied.len(), wanted.len());
+    worker.stop().await
 }
