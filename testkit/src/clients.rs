@@ -26,7 +26,9 @@ pub use ends::EndOffsets;
 pub use groups::{commit_group_offset, committed_group_offset};
 pub use load::Load;
 pub use produce::{Codec, OpenTransaction, Producing, Record, produce, produce_with};
-pub use read::{Isolation, RecordView, TimestampKind, Watermarks, end_offsets, read_all, read_all_with, watermarks};
+pub use read::{
+    Isolation, RecordView, TimestampKind, Watermarks, end_offsets, read_all, read_all_with, read_digests, watermarks,
+};
 pub use steady::{Steady, arrivals, steady_produce};
 pub use transactions::{Made, Transactions, transactions};
 

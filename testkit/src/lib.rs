@@ -25,7 +25,7 @@ pub use clients::{
     Bulk, Codec, EndOffsets, Isolation, Load, Made, OpenTransaction, Placement, Produced, Producing, Record,
     RecordView, Steady, TimestampKind, Transactions, Watermarks, arrivals, bulk_produce, bulk_produce_over,
     commit_group_offset, committed_group_offset, create_partitions, create_topic, create_topics, delete_records,
-    delete_topic, delete_topics, end_offsets, placements, produce, produce_with, read_all, read_all_with,
+    delete_topic, delete_topics, end_offsets, placements, produce, produce_with, read_all, read_all_with, read_digests,
     set_topic_configs, steady_produce, topic_configs, transactions, wait_for_topic, watermarks,
 };
 pub use cluster::{Builder, Cluster};

@@ -7,6 +7,7 @@
 
 mod pump;
 mod rules;
+mod watch;
 
 use std::fs::File;
 use std::net::Ipv4Addr;
@@ -24,6 +25,7 @@ use crate::wait::wait_until;
 use pump::Connections;
 use rules::Rules;
 pub use rules::{Direction, Frame, Rule, RuleHandle};
+pub use watch::Watch;
 
 const BIND_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -157,6 +159,13 @@ impl Proxy {
     /// Removes all rules and lets go all frames they hold.
     pub fn clear(&self) {
         self.rules.clear();
+    }
+
+    /// Counts from now on the requests of this API for which `predicate` holds and whose answers have not been passed on.
+    pub fn watch(&self, api_key: i16, predicate: impl Fn(&Frame<'_>) -> bool + Send + Sync + 'static) -> Watch {
+        let watch = Watch::new(api_key, Arc::new(predicate));
+        self.rules.watch(watch.clone());
+        watch
     }
 
     /// How many frames of this API went in this direction so far, whatever became of them.

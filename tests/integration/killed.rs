@@ -3,6 +3,9 @@
 //! A proxy before the target holds the one request or answer that makes the point; the worker is killed then, and what was held goes on its
 //! way afterwards, as it would in a network.
 
+mod clusters;
+mod ledger;
+
 use std::{
     collections::BTreeSet,
     sync::{

@@ -36,10 +36,24 @@ impl Load {
     /// Starts to write `per_second` records a second to partitions 0 to `partitions`, in turns: the records of
     /// [`super::bulk_produce`], of `value_bytes` each (at least 160), not compressed.
     pub fn start(bootstrap: &str, topic: &str, partitions: i32, per_second: u64, value_bytes: usize) -> Self {
+        Self::start_with_times(bootstrap, topic, partitions, per_second, value_bytes, |_| None)
+    }
+
+    /// As [`Load::start`], with the time of each record by its number: ms since the epoch, or none for that of its writing.
+    pub fn start_with_times(
+        bootstrap: &str,
+        topic: &str,
+        partitions: i32,
+        per_second: u64,
+        value_bytes: usize,
+        time: impl Fn(u64) -> Option<i64> + Send + 'static,
+    ) -> Self {
         let mut client = config(bootstrap);
         client
             .set("enable.idempotence", "true")
             .set("linger.ms", "5")
+            // A broker forgets the producers of old records: of two requests under way it could then take the second only.
+            .set("max.in.flight.requests.per.connection", "1")
             .set("socket.timeout.ms", "10000")
             .set("request.timeout.ms", "10000");
         let (topic, signs) = (topic.to_owned(), Arc::<Signs>::default());
@@ -54,7 +68,7 @@ impl Load {
                 while sent < due {
                     fill(sent, value_bytes, &mut key, &mut value)?;
                     let partition = (sent % u64::from(partitions.unsigned_abs())) as i32;
-                    queue(&producer, &topic, partition, (&key, &value), None)?;
+                    queue(&producer, &topic, partition, (&key, &value), time(sent))?;
                     sent += 1;
                 }
                 shared.sent.store(sent, SeqCst);

@@ -1,6 +1,7 @@
 //! Reading all that a topic holds.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -124,6 +125,26 @@ pub async fn read_all(bootstrap: &str, topic: &str) -> Result<Vec<Vec<RecordView
 /// Formats 0 and 1 can't be read so: librdkafka 2.12 takes the lengths in such messages for varints where the Fetch
 /// answer is of version 12 or later. [`Tools::java_read_all`](crate::Tools::java_read_all) can.
 pub async fn read_all_with(bootstrap: &str, topic: &str, isolation: Isolation) -> Result<Vec<Vec<RecordView>>> {
+    read_as(bootstrap, topic, isolation, |record| record).await
+}
+
+/// As [`read_all`], with 64 bits in the place of each record, of its key, value, headers and timestamp: for topics too large to
+/// be held. Two records that differ have the same bits once in 2^64.
+pub async fn read_digests(bootstrap: &str, topic: &str) -> Result<Vec<Vec<u64>>> {
+    read_as(bootstrap, topic, Isolation::ReadUncommitted, |RecordView { key, value, headers, timestamp, .. }| {
+        let mut digest = DefaultHasher::new();
+        (key, value, headers, timestamp).hash(&mut digest);
+        digest.finish()
+    })
+    .await
+}
+
+async fn read_as<T: Clone + Send + 'static>(
+    bootstrap: &str,
+    topic: &str,
+    isolation: Isolation,
+    keep: impl Fn(RecordView) -> T + Send + 'static,
+) -> Result<Vec<Vec<T>>> {
     let mut client = config(bootstrap);
     client
         // librdkafka wants a group even where offsets are never committed.
@@ -141,10 +162,10 @@ pub async fn read_all_with(bootstrap: &str, topic: &str, isolation: Isolation) -
             },
         );
     let topic = topic.to_owned();
-    blocking(move || read(&consumer(&client)?, &topic).with_context(|| format!("reading {topic}"))).await
+    blocking(move || read(&consumer(&client)?, &topic, &keep).with_context(|| format!("reading {topic}"))).await
 }
 
-fn read(consumer: &BaseConsumer, topic: &str) -> Result<Vec<Vec<RecordView>>> {
+fn read<T: Clone>(consumer: &BaseConsumer, topic: &str, keep: &impl Fn(RecordView) -> T) -> Result<Vec<Vec<T>>> {
     let start = Instant::now();
     let ends = loop {
         match watermarks_of(consumer, topic) {
@@ -153,7 +174,7 @@ fn read(consumer: &BaseConsumer, topic: &str) -> Result<Vec<Vec<RecordView>>> {
             told => break told?,
         }
     };
-    let mut records: Vec<Vec<RecordView>> = vec![Vec::new(); ends.len()];
+    let mut records: Vec<Vec<T>> = vec![Vec::new(); ends.len()];
     let mut assignment = TopicPartitionList::new();
     let mut unread: BTreeMap<usize, i64> = BTreeMap::new();
     for (partition, end) in ends.iter().enumerate().filter(|(_, end)| end.low < end.high) {
@@ -171,7 +192,7 @@ fn read(consumer: &BaseConsumer, topic: &str) -> Result<Vec<Vec<RecordView>>> {
                 let partition = usize::try_from(message.partition())?;
                 let Some(&end) = unread.get(&partition) else { continue };
                 if message.offset() < end {
-                    records[partition].push(RecordView::of(&message));
+                    records[partition].push(keep(RecordView::of(&message)));
                 }
                 if message.offset() + 1 >= end {
                     unread.remove(&partition);

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::rules::{Action, Direction, Frame, Rules};
+use super::watch::Unanswered;
 
 /// Kafka's default `socket.request.max.bytes` is 100 MiB, and responses are not limited by it; more than this is no frame.
 const MAX_FRAME: usize = 1 << 30;
@@ -81,12 +82,14 @@ impl Drop for Cut {
 }
 
 /// A request whose response has not come yet.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Pending {
     api_key: i16,
     api_version: i16,
     /// Whether this is a repetition, whose response the client must not see.
     repetition: bool,
+    /// Who counts it until its response has been passed on, or the connection has ended.
+    watched: Vec<Unanswered>,
 }
 
 #[derive(Default)]
@@ -156,12 +159,14 @@ async fn requests(
             let (api_key, api_version) = (i16::from_be_bytes([a, b]), i16::from_be_bytes([c, d]));
             let correlation_id = i32::from_be_bytes([e, f, g, h]);
             let direction = Direction::Request;
+            let mut watched = line.watched(api_key, api_version, correlation_id, &bytes);
             let (copies, due) = match line.treat(api_key, api_version, correlation_id, direction, &mut bytes).await {
                 Treated::Send { copies, due } => (copies, due),
                 Treated::Cut => return Ok(End::Cut),
             };
             for copy in 0..copies {
-                pending.push(correlation_id, Pending { api_key, api_version, repetition: copy > 0 });
+                let watched = std::mem::take(&mut watched);
+                pending.push(correlation_id, Pending { api_key, api_version, repetition: copy > 0, watched });
                 // Nobody takes it where the broker is gone, which ends this connection anyway.
                 let _ = queue.send((due, bytes.clone())).await;
             }
@@ -196,11 +201,12 @@ async fn responses(
 ) -> io::Result<()> {
     let (queue, mut queued) = mpsc::channel(FRAMES);
     let reading = async move {
+        let mut unanswered = Vec::new();
         while let Some(mut bytes) = read_frame(&mut from).await? {
             let correlation_id = bytes.first_chunk::<4>().map(|b| i32::from_be_bytes(*b));
             let correlation_id = correlation_id.ok_or_else(|| invalid("a response without a header"))?;
             let request = pending.pop(correlation_id).ok_or_else(|| invalid("a response nobody asked for"))?;
-            let Pending { api_key, api_version, repetition } = request;
+            let Pending { api_key, api_version, repetition, mut watched } = request;
             if repetition {
                 continue;
             }
@@ -210,17 +216,20 @@ async fn responses(
                 Treated::Cut => return Ok(End::Cut),
             };
             for _ in 0..copies {
-                let _ = queue.send((due, bytes.clone())).await;
+                let _ = queue.send((due, bytes.clone(), std::mem::take(&mut watched))).await;
             }
+            // A response that is swallowed leaves its request unanswered for as long as the client waits for it.
+            unanswered.extend(watched);
         }
         Ok::<_, io::Error>(End::Closed)
     };
     let writing = async {
         // A client that is gone must not end this: a request of its may be held, and is still to reach the broker.
         let mut client_is_there = true;
-        while let Some((due, bytes)) = queued.recv().await {
+        while let Some((due, bytes, watched)) = queued.recv().await {
             sleep_until(due).await;
             client_is_there = client_is_there && write_frame(&mut to, &bytes).await.is_ok();
+            drop(watched);
         }
     };
     tokio::pin!(reading, writing);
@@ -253,6 +262,13 @@ enum Treated {
 }
 
 impl Line<'_> {
+    /// Lets those who watch for such a request count it.
+    fn watched(self, api_key: i16, api_version: i16, correlation_id: i32, bytes: &[u8]) -> Vec<Unanswered> {
+        let Self { broker, connection, rules } = self;
+        let direction = Direction::Request;
+        rules.watched(&Frame { api_key, api_version, correlation_id, direction, broker, connection, bytes })
+    }
+
     /// Does to a frame what the rules say.
     async fn treat(
         self,

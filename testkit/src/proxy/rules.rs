@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use tokio::sync::Semaphore;
 
+use super::watch::{Unanswered, Watch};
 use crate::wait::wait_until;
 
 /// Which way a frame goes.
@@ -39,7 +40,7 @@ pub struct Frame<'a> {
     pub bytes: &'a [u8],
 }
 
-type Predicate = Arc<dyn Fn(&Frame<'_>) -> bool + Send + Sync>;
+pub(super) type Predicate = Arc<dyn Fn(&Frame<'_>) -> bool + Send + Sync>;
 type Change = Arc<dyn Fn(&mut Vec<u8>) + Send + Sync>;
 
 #[derive(Clone)]
@@ -267,6 +268,7 @@ impl RuleHandle {
 pub(super) struct Rules {
     list: Mutex<Vec<Arc<Active>>>,
     seen: Mutex<HashMap<(i16, Direction), u64>>,
+    watches: Mutex<Vec<Watch>>,
 }
 
 impl Rules {
@@ -286,6 +288,16 @@ impl Rules {
         for active in self.list().drain(..) {
             active.release();
         }
+    }
+
+    pub(super) fn watch(&self, watch: Watch) {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner).push(watch);
+    }
+
+    /// Counts a request with those who watch for it.
+    pub(super) fn watched(&self, frame: &Frame<'_>) -> Vec<Unanswered> {
+        let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        watches.iter().filter_map(|watch| watch.count(frame)).collect()
     }
 
     pub(super) fn seen(&self, api_key: i16, direction: Direction) -> u64 {
