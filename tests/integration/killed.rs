@@ -5,6 +5,7 @@
 
 mod clusters;
 mod ledger;
+mod wrap;
 
 use std::{
     collections::BTreeSet,

@@ -22,7 +22,7 @@ const KILLS: u64 = 50;
 /// So many show what the others would be without an offset map.
 const KILLS_UNMAPPED: u64 = 4;
 /// Records a second in each topic.
-const RATE: u64 = 1_000;
+const RATE: u64 = 4_000;
 /// Answers take this long, so that many kills find one missing.
 const WAY: Duration = Duration::from_millis(20);
 
@@ -31,7 +31,7 @@ async fn kill(worker: &mut Kmirror, watch: &Watch, counting: u64, random: &mut S
     let (mut counted, mut all) = (0, 0);
     while counted < counting {
         // The moment is what is random here: from a worker that has hardly begun to one that has long caught up.
-        tokio::time::sleep(Duration::from_millis(random.random_range(0..3_000))).await;
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..4_000))).await;
         let start = Instant::now();
         while watch.unanswered() == 0 {
             ensure!(start.elapsed() < DEADLINE, "nothing is sent: {watch:?}\n{}", worker.log_text());
