@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use tokio::sync::Semaphore;
 
+use super::api_key;
 use super::watch::{Unanswered, Watch};
 use crate::wait::wait_until;
 
@@ -38,6 +39,69 @@ pub struct Frame<'a> {
     pub connection: u64,
     /// The whole frame behind its length: header and body.
     pub bytes: &'a [u8],
+}
+
+impl Frame<'_> {
+    /// The topic that a Produce request, or the answer to it, names first; none in other frames and before version 9.
+    pub fn produced_topic(&self) -> Option<&[u8]> {
+        if self.api_key != api_key::PRODUCE || self.api_version < 9 {
+            return None;
+        }
+        let mut rest = Fields(self.bytes);
+        match self.direction {
+            Direction::Request => {
+                let [.., high, low] = *rest.take(10)?.first_chunk::<10>()?;
+                // The client id; −1 for none.
+                rest.take(usize::try_from(i16::from_be_bytes([high, low])).unwrap_or(0))?;
+                rest.tags()?;
+                // Transactional id, acks and timeout.
+                rest.compact()?;
+                rest.take(6)?;
+            }
+            Direction::Response => {
+                rest.take(4)?;
+                rest.tags()?;
+            }
+        }
+        // How many topics.
+        rest.number()?;
+        rest.compact()
+    }
+}
+
+/// What of a frame has not been read.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    /// An unsigned varint.
+    fn number(&mut self) -> Option<usize> {
+        let mut number = 0;
+        for shift in (0..35).step_by(7) {
+            let byte = usize::from(*self.take(1)?.first()?);
+            number |= (byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    /// A string of the flexible versions: its length and one, 0 for none.
+    fn compact(&mut self) -> Option<&'a [u8]> {
+        let length = self.number()?.saturating_sub(1);
+        self.take(length)
+    }
+
+    /// Tagged fields, which nobody sends.
+    fn tags(&mut self) -> Option<()> {
+        (self.number()? == 0).then_some(())
+    }
 }
 
 pub(super) type Predicate = Arc<dyn Fn(&Frame<'_>) -> bool + Send + Sync>;
@@ -346,6 +410,20 @@ mod tests {
         }
         assert_eq!((first.matched(), second.matched()), (2, 2));
         assert_eq!((rules.seen(0, Request), rules.seen(0, Response), rules.seen(1, Request)), (4, 1, 0));
+    }
+
+    #[test]
+    fn a_produce_request_and_its_answer_name_their_topic() {
+        // Version 9: correlation id 7, client "me", no transaction, acks −1, 30 s; one topic "t.é".
+        let request = b"\0\0\0\x09\0\0\0\x07\0\x02me\0\0\xff\xff\0\0\x75\x30\x02\x05t.\xc3\xa9\x02and the rest";
+        let answer = b"\0\0\0\x07\0\x02\x05t.\xc3\xa9\x02and the rest";
+        let frame = |api_key, direction, bytes| Frame { api_version: 9, bytes, ..frame(api_key, direction, 1) };
+        assert_eq!(frame(0, Request, request).produced_topic(), Some("t.é".as_bytes()));
+        assert_eq!(frame(0, Response, answer).produced_topic(), Some("t.é".as_bytes()));
+        assert_eq!(frame(1, Response, answer).produced_topic(), None);
+        for cut in 0..request.len() - 14 {
+            assert_eq!(frame(0, Request, &request[..cut]).produced_topic(), None);
+        }
     }
 
     #[test]

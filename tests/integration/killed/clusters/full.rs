@@ -1,6 +1,8 @@
 //! What the long series share. Each prints what it found in one line.
 
+mod frozen;
 mod random;
+mod trouble;
 
 use std::env;
 
@@ -70,7 +72,7 @@ impl Loaded {
             let time = move |number: u64| match times {
                 Times::Now => None,
                 Times::AYearAgo => Some(old),
-                Times::InTurns => (number / 2_000 % 2 == 0).then_some(old),
+                Times::InTurns => (number / 2_000).is_multiple_of(2).then_some(old),
             };
             loads.push(Load::start_with_times(source, &topic, PARTITIONS, per_second, 200, time));
             topics.push(topic);

@@ -6,7 +6,7 @@ use ::testkit::{
     Bulk, Connect, Jvm,
     anyhow::{Result, ensure},
     bulk_produce, create_topic,
-    proxy::{Direction, Rule, Watch, api_key::PRODUCE},
+    proxy::{Direction, Proxy, Rule, Watch, api_key::PRODUCE},
     unique, wait_until,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -45,13 +45,10 @@ async fn kill(worker: &mut Kmirror, watch: &Watch, counting: u64, random: &mut S
     Ok(all)
 }
 
-/// Whether a Produce request is one of these topics: a name stands before the records.
-fn watch(proxy: &::testkit::proxy::Proxy, prefix: &str) -> Watch {
+/// Watches for Produce requests of topics whose names begin so in the source.
+fn watch(proxy: &Proxy, prefix: &str) -> Watch {
     let name = remote(prefix).into_bytes();
-    proxy.watch(PRODUCE, move |frame| {
-        let head = &frame.bytes[..frame.bytes.len().min(300)];
-        head.windows(name.len()).any(|bytes| bytes == name)
-    })
+    proxy.watch(PRODUCE, move |frame| frame.produced_topic().is_some_and(|topic| topic.starts_with(&name)))
 }
 
 #[tokio::test]
@@ -73,7 +70,7 @@ async fn kills_at_random_moments_lose_and_double_nothing() -> Result<()> {
         worker.put_connector("mirror", &config).await?;
         let all = kill(&mut worker, &watch, counting, &mut random).await?;
         let figures = loaded.figures(&source, &target, &worker).await?;
-        println!("{what}: {counting} kills of {all} while a request was unanswered, {figures} (seed {seed})");
+        eprintln!("{what}: {counting} kills of {all} while a request was unanswered, {figures} (seed {seed})");
         match is_mapped {
             "true" => figures.exact()?,
             _ => ensure!(figures.doubled > 0 && figures.missing == 0, "the series shows nothing: {figures}"),
@@ -93,7 +90,7 @@ async fn mirror_maker(java: &::testkit::Java, source: &str, target: &str) -> Res
     let properties =
         [("offset.flush.interval.ms", "60000"), ("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "2000")];
     let mut connect = Connect::start(java, target, Jvm::quick(384), &properties).await?;
-    connect.put_connector("mirror", &mirror(source, target, &[topic.clone()], &[])).await?;
+    connect.put_connector("mirror", &mirror(source, target, std::slice::from_ref(&topic), &[])).await?;
     let remote = remote(&topic);
     let copy = Copy { source, topic: &topic, target, remote: &remote };
     wait_until("some records by MirrorMaker 2", DEADLINE, async || {
@@ -113,7 +110,7 @@ async fn mirror_maker(java: &::testkit::Java, source: &str, target: &str) -> Res
         Ok(figures)
     })
     .await?;
-    println!("MirrorMaker 2: 1 kill before its first offset flush, when it had copied {copied}, {figures}");
+    eprintln!("MirrorMaker 2: 1 kill before its first offset flush, when it had copied {copied}, {figures}");
     ensure!(figures.doubled > 0, "{figures}");
     connect.stop().await
 }
