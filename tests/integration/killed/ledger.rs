@@ -11,7 +11,10 @@ use ::testkit::{
     read_digests, watermarks,
 };
 
-use crate::{kmirror::Kmirror, worker::Copy};
+use crate::{
+    kmirror::{DEADLINE, Kmirror},
+    worker::Copy,
+};
 
 /// How a copy differs from its source, in records over all partitions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,8 +60,12 @@ impl Figures {
             (read_digests(copy.source, copy.topic).await?, read_digests(copy.target, copy.remote).await?);
         ensure!(source.len() == target.len(), "{}: {} of {} partitions", copy.remote, target.len(), source.len());
         let mut sum = Self::default();
-        for (source, target) in source.iter().zip(&target) {
-            sum += Self::of(source, target);
+        for (partition, (source, target)) in source.iter().zip(&target).enumerate() {
+            let figures = Self::of(source, target);
+            if figures.exact().is_err() {
+                eprintln!("{}-{partition}: {figures}; {}", copy.remote, difference(source, target));
+            }
+            sum += figures;
         }
         Ok(sum)
     }
@@ -69,6 +76,13 @@ impl Figures {
         ensure!(*self == Self { records: self.records, ..Self::default() }, "{self}");
         Ok(())
     }
+}
+
+/// Where two partitions begin to differ, for who looks into their logs: records are counted from the first one that is left.
+fn difference(source: &[u64], target: &[u64]) -> String {
+    let same = source.iter().zip(target).take_while(|(source, target)| source == target).count();
+    let earlier = target.get(same).and_then(|record| target[..same].iter().position(|before| before == record));
+    format!("they differ from record {same} on, which is record {earlier:?} of the target once more")
 }
 
 impl AddAssign for Figures {
@@ -93,15 +107,15 @@ impl fmt::Display for Figures {
     }
 }
 
-/// Waits until each of these partitions holds at least as many records as its source, which nobody writes to any more; over when nothing
-/// more has come for this long.
+/// Waits until each partition of these copies holds at least as many records as its source, which nobody writes to any more. An error when
+/// nothing more comes for as long as tests wait.
 pub(super) async fn arrived(copies: &[Copy<'_>], worker: &Kmirror) -> Result<()> {
     for copy in copies {
         let wanted = watermarks(copy.source, copy.topic).await?;
         loop {
             let before = copy.arrived().await;
             let waited = worker
-                .until(&format!("all of {} in {}", copy.topic, copy.remote), crate::kmirror::DEADLINE, async || {
+                .until(&format!("all of {} in {}", copy.topic, copy.remote), DEADLINE, async || {
                     let seen = watermarks(copy.target, copy.remote).await?;
                     let missing = wanted.iter().zip(&seen).any(|(wanted, seen)| seen.high < wanted.high);
                     ensure!(seen.len() == wanted.len() && !missing, "the ends {seen:?} of {wanted:?}");

@@ -1,6 +1,9 @@
 //! What the long series share. Each prints what it found in one line.
+//!
+//! `KMIRROR_SEED` gives what is random once more; `KMIRROR_KILLS` and `KMIRROR_TROUBLE_SECONDS` make a series shorter.
 
 mod frozen;
+mod late;
 mod random;
 mod trouble;
 
@@ -54,7 +57,7 @@ enum Times {
 
 const TIMES: [Times; 3] = [Times::Now, Times::AYearAgo, Times::InTurns];
 
-/// Topics of the source that get records of new times, old ones, and both, for as long as this lives.
+/// Topics of the source that get records of new times, of old ones, and of both, for as long as this lives.
 struct Loaded {
     prefix: String,
     topics: Vec<String>,

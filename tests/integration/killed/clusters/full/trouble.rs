@@ -11,7 +11,7 @@ use ::testkit::{
     anyhow::{Context, Result, ensure},
     placements,
     proxy::{Direction, Rule, api_key::PRODUCE},
-    unique, wait_until,
+    unique, wait_until, watermarks,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
@@ -146,13 +146,19 @@ async fn ten_minutes_of_trouble_lose_and_double_nothing() -> Result<()> {
         [0, 1].map(|n| ends[n].trouble(until, StdRng::seed_from_u64(seed.wrapping_add(n as u64))));
     let (of_source, of_target) = tokio::try_join!(of_source, of_target)?;
     lost.release();
+    let mut meanwhile = 0;
+    for topic in &ends[1].copied {
+        meanwhile += watermarks(&to, topic).await?.iter().map(|end| end.high).sum::<i64>();
+    }
     let figures = loaded.figures(&from, &to, &worker).await?;
     eprintln!(
-        "{} s of trouble: source {of_source:?}, target {of_target:?}, {} answers lost, {figures} (seed {seed})",
+        "{} s of trouble: source {of_source:?}, target {of_target:?}, {} answers lost, {meanwhile} records copied meanwhile, \
+         {figures} (seed {seed})",
         time.as_secs(),
         lost.matched()
     );
     figures.exact()?;
+    ensure!(u64::try_from(meanwhile)? > figures.records / 2, "little was copied while there was trouble");
     worker.wait_running("mirror", 1).await?;
     worker.stop().await
 }
