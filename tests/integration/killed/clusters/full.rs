@@ -11,7 +11,7 @@ use std::env;
 
 use ::testkit::{
     Cluster, Load,
-    anyhow::{Context, Result},
+    anyhow::{Context, Result, ensure},
     create_topic, unique,
 };
 use serde_json::Value;
@@ -21,7 +21,7 @@ use crate::{
         a_year_ago,
         ledger::{Figures, arrived},
     },
-    kmirror::{Builder, Kmirror},
+    kmirror::{Builder, DEADLINE, Kmirror},
     worker::{Copy, connector, remote},
 };
 
@@ -98,11 +98,17 @@ async fn figures(source: &str, target: &str, topics: &[String], worker: &Kmirror
     let copies: Vec<_> =
         topics.iter().zip(&remotes).map(|(topic, remote)| Copy { source, topic, target, remote }).collect();
     arrived(&copies, worker).await?;
-    let mut sum = Figures::default();
-    for copy in &copies {
-        sum += Figures::read(copy).await?;
-    }
-    Ok(sum)
+    // Where some are doubled, there may be as many as in the source before all are there.
+    worker
+        .until("the last records", DEADLINE, async || {
+            let mut sum = Figures::default();
+            for copy in &copies {
+                sum += Figures::read(copy).await?;
+            }
+            ensure!(sum.missing == 0, "{sum}");
+            Ok(sum)
+        })
+        .await
 }
 
 /// A number from the environment, or this one.
