@@ -428,6 +428,11 @@ impl Partition {
             Some(ResponseError::OutOfOrderSequenceNumber) if one_of_many && !self.outbound.is_first(base) => {
                 return Verdict::Wait;
             }
+            // Who takes a copy over that begins anew takes the next epoch.
+            Some(ResponseError::InvalidProducerEpoch | ResponseError::ProducerFenced) => {
+                self.superseded();
+                return Verdict::Stop;
+            }
             // Perhaps it is there already. The log tells, if it can be looked at.
             Some(
                 ResponseError::OutOfOrderSequenceNumber
@@ -515,6 +520,13 @@ impl Partition {
     pub(crate) fn abandon(&mut self) {
         self.outbound.clear();
         self.void_answer();
+    }
+
+    /// Another worker copies it now.
+    pub(crate) fn superseded(&mut self) {
+        let reason = Stopped::Superseded { partition: self.source.clone(), generation: self.generation() };
+        self.abandon();
+        self.stop(reason);
     }
 
     pub(crate) fn stop(&mut self, reason: Stopped) {

@@ -9,10 +9,7 @@ use super::{
     attempts::Verdict,
     outbound::{Look, Ready},
 };
-use crate::flow::{
-    error::Stopped,
-    tail::{Blind, LookFor, Tail},
-};
+use crate::flow::tail::{Blind, LookFor, Tail};
 
 impl Partition {
     /// The target's log may be read, and where it ended is known.
@@ -91,11 +88,8 @@ impl Partition {
                 (Verdict::Wait, settled)
             }
             Look::Another(sequence) => {
-                let (partition, to) = (self.source.clone(), self.target.clone());
-                tracing::warn!(cluster, %to, sequence, "another writer has used our producer id");
-                let reason = Stopped::Superseded { partition, generation: self.generation() };
-                self.abandon();
-                self.stop(reason);
+                tracing::warn!(cluster, to = %self.target, sequence, "another writer has used our producer id");
+                self.superseded();
                 (Verdict::Stop, None)
             }
         }

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Done, Task, members::Stay};
 use crate::{
-    flow::{self, error::Stopped},
+    flow,
     offsets::{self, Link},
 };
 
@@ -141,13 +141,10 @@ impl Task {
 
     /// Somebody else copies this partition now.
     fn superseded(&mut self, index: usize) {
-        let partition = &mut self.partitions[index];
-        if self.seats[index].stay == Stay::Left || partition.stopped().is_some() {
-            return;
+        if self.seats[index].stay != Stay::Left && self.partitions[index].stopped().is_none() {
+            self.partitions[index].superseded();
+            self.tell_stopped(index);
         }
-        partition.abandon();
-        partition.stop(Stopped::Superseded { partition: partition.source.clone(), generation: partition.generation() });
-        self.tell_stopped(index);
     }
 }
 
