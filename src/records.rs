@@ -1,17 +1,26 @@
 //! Byte-for-byte forms of internal records. Pure: bytes in, values out, and back.
 //!
 //! Connect keeps its state in three compacted topics, as JSON without schemas. kmirror reads and writes the same
-//! bytes, so that either can carry on where the other stopped. [`offset_map`] is kmirror's own.
+//! bytes, so that either can carry on where the other stopped. MirrorMaker's heartbeats, checkpoints and offset syncs are
+//! Kafka structs, read by Java's tools too. [`offset_map`] is kmirror's own.
 
+mod checkpoint;
 mod config_topic;
+mod heartbeat;
 mod java_map;
+mod kafka_struct;
 pub mod offset_map;
+mod offset_sync;
 mod offset_topic;
 mod state;
 mod status_topic;
 
+pub use checkpoint::{CheckpointKey, CheckpointValue, decode_checkpoint};
 pub use config_topic::{ConfigRecord, TaskId};
+pub use heartbeat::{HeartbeatKey, HeartbeatValue, decode_heartbeat};
 pub use java_map::{java_text, java_value};
+pub use kafka_struct::TooLong;
+pub use offset_sync::{OffsetSyncKey, OffsetSyncValue, decode_offset_sync};
 pub use offset_topic::{
     ANCHOR_HEADER, OffsetKey, OffsetPartition, OffsetRecord, OffsetValue, SourcePartition, decode_anchor, encode_anchor,
 };
@@ -59,6 +68,14 @@ pub enum BadRecord {
         found: u8,
         /// The version that can be read.
         known: u8,
+    },
+    /// The key is not what MirrorMaker writes.
+    #[error("key {key:?} is damaged: {what}")]
+    DamagedKey {
+        /// The key, invalid UTF-8 replaced.
+        key: String,
+        /// What is wrong.
+        what: &'static str,
     },
     /// The value is not what was written under this key.
     #[error("value of {key} is damaged: {what}")]
