@@ -7,12 +7,14 @@ mod assignment;
 mod reach;
 mod selection;
 mod source_connector;
+mod syncs;
 mod topics;
 
 pub use assignment::split;
 pub use reach::SourceCheck;
 pub use selection::{Destination, MirroredTopic, Selected, Selection};
 pub use source_connector::SourceConnector;
+pub use syncs::{OffsetSync, OffsetSyncStore, OffsetSyncWriter, Stretch, SyncTranslation};
 
 use std::time::Duration;
 
