@@ -1,9 +1,11 @@
 //! What is carried from one cluster to the other, and under which names.
 //!
 //! Decisions are pure: which topics ([`Selection`]), what to make or raise on the target (`topics`), which task gets
-//! which partition ([`split`]). [`SourceConnector`] acts on them.
+//! which partition ([`split`]). [`SourceConnector`] acts on them. What MirrorMaker carries beside records is decided by
+//! [`OffsetSyncWriter`] and [`OffsetSyncStore`], and [`Checkpoints`].
 
 mod assignment;
+mod checkpoints;
 mod reach;
 mod selection;
 mod source_connector;
@@ -11,6 +13,10 @@ mod syncs;
 mod topics;
 
 pub use assignment::split;
+pub use checkpoints::{
+    Checkpoint, CheckpointOutcome, Checkpoints, CommittedOffset, Emission, Exactness, Knowledge, LoadingCheckpoints,
+    TargetOffset, Translatable, Untranslated, checkpoint_topic,
+};
 pub use reach::SourceCheck;
 pub use selection::{Destination, MirroredTopic, Selected, Selection};
 pub use source_connector::SourceConnector;
