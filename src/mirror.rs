@@ -2,10 +2,11 @@
 //!
 //! Decisions are pure: which topics ([`Selection`]), what to make or raise on the target (`topics`), which task gets
 //! which partition ([`split`]). [`SourceConnector`] acts on them. What MirrorMaker carries beside records is decided by
-//! [`OffsetSyncWriter`] and [`OffsetSyncStore`], and [`Checkpoints`].
+//! [`OffsetSyncWriter`] and [`OffsetSyncStore`], [`Checkpoints`], [`GroupSelection`] and [`GroupSync`].
 
 mod assignment;
 mod checkpoints;
+mod groups;
 mod reach;
 mod selection;
 mod source_connector;
@@ -16,6 +17,10 @@ pub use assignment::split;
 pub use checkpoints::{
     Checkpoint, CheckpointOutcome, Checkpoints, CommittedOffset, Emission, Exactness, Knowledge, LoadingCheckpoints,
     TargetOffset, Translatable, Untranslated, checkpoint_topic,
+};
+pub use groups::{
+    GroupChanges, GroupSelection, GroupSync, NotWritten, PartitionSync, TargetGroup, WriteReason, deal_groups,
+    is_consumer_group,
 };
 pub use reach::SourceCheck;
 pub use selection::{Destination, MirroredTopic, Selected, Selection};

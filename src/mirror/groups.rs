@@ -1,0 +1,9 @@
+//! Consumer groups: which are mirrored, which task has which, and what is written into the target's.
+//!
+//! Pure: asking the clusters and writing to them are the caller's.
+
+mod selection;
+mod sync;
+
+pub use selection::{GroupChanges, GroupSelection, deal_groups, is_consumer_group};
+pub use sync::{GroupSync, NotWritten, PartitionSync, TargetGroup, WriteReason};
