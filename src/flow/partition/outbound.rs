@@ -155,9 +155,15 @@ impl Outbound {
         self.sent.front().map(|sent| &sent.batch).or_else(|| self.waiting.front())
     }
 
-    /// Whether a broker is sure to remember the producer id, by the batch acknowledged last.
+    /// Whether a broker is sure to remember the producer id, whatever it has of the unresolved batches: it judges by the last it has.
     pub(super) fn is_remembered(&self, fresh_after: i64) -> bool {
-        self.known_by.is_some_and(|time| time > fresh_after)
+        let is_fresh = |time: i64| time > fresh_after;
+        self.known_by.is_some_and(is_fresh) && self.sent.iter().all(|sent| is_fresh(sent.batch.max_timestamp))
+    }
+
+    #[cfg(test)]
+    pub(super) fn known_by(&mut self, time: i64) {
+        self.known_by = Some(time);
     }
 
     /// Whether a batch may be sent now. A broker is sure to remember the producer id if its last batch is newer than `fresh_after`, ms
@@ -167,10 +173,7 @@ impl Outbound {
             return self.is_at_rest() && !self.must_look() && self.sent.iter().any(Sent::is_again);
         }
         self.waiting.front().is_some_and(|next| next.topic == self.topic)
-            && (self.sent.is_empty()
-                || (self.sent.len() < WINDOW
-                    && self.is_remembered(fresh_after)
-                    && self.sent.iter().all(|sent| sent.batch.max_timestamp > fresh_after)))
+            && (self.sent.is_empty() || (self.sent.len() < WINDOW && self.is_remembered(fresh_after)))
     }
 
     /// The target may have something that came back without an acknowledgement, and nothing is on its way there any more.

@@ -540,6 +540,27 @@ fn what_stands_between_or_before_is_met() {
 }
 
 #[test]
+fn a_request_may_come_late_where_the_broker_may_have_forgotten_the_producer() {
+    let now = Instant::now();
+    let waits = |first_time: i64, fresh_after: i64| {
+        let mut partition = started();
+        fetched(&mut partition, PLAIN);
+        next(&mut partition, now).expect("the first batch");
+        partition.acknowledged(0, 0, now, fresh_after);
+        partition.outbound.known_by(first_time);
+        next(&mut partition, now).expect("the second batch");
+        partition.unanswered(5, 1, now, fresh_after);
+        let soon = now + LATE / 2;
+        assert!(!partition.may_come_late(2, soon), "at another leader");
+        assert!(!partition.may_come_late(1, now + LATE));
+        partition.may_come_late(1, soon)
+    };
+    assert!(!waits(i64::MAX, 0), "all of them are new");
+    assert!(waits(0, 0), "the batch before is old");
+    assert!(waits(i64::MAX, i64::MAX - 1), "it is old itself, whatever was before");
+}
+
+#[test]
 fn a_gap_of_the_source_is_passed_when_all_before_it_is_acknowledged() {
     let mut partition = started();
     fetched(&mut partition, PLAIN);
