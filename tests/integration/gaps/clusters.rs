@@ -69,7 +69,7 @@ impl Story {
         let cluster = unclean("source").await?;
         let target = &pair().await?.target;
         let scene = Scene::prepared(&cluster.bootstrap(), target, Kmirror::on(target), more).await?;
-        make(&cluster, &scene.topic, "1:2,3", &[]).await?;
+        make(&cluster, &scene.topic, "1:2,3:2", &[]).await?;
         make(&cluster, &scene.beside(), "3", &[]).await?;
         scene.put(&[]).await?;
         scene.fill(100).await?;
@@ -86,7 +86,7 @@ impl Story {
         ::testkit::create_topic(source, &scene.topic, 2, 1, &[]).await?;
         ::testkit::create_topic(source, &scene.beside(), 1, 1, &[]).await?;
         let topic = scene.remote();
-        make(&cluster, &topic, "1:2,3", &[]).await?;
+        make(&cluster, &topic, "1:2,3:2", &[]).await?;
         make(&cluster, &scene.remote_of(&scene.beside()), "3", &[]).await?;
         make(&cluster, &scene.map(), "3", &["--config", "cleanup.policy=compact"]).await?;
         scene.put(&[]).await?;
