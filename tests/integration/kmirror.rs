@@ -265,20 +265,22 @@ impl Kmirror {
     ) -> Result<T> {
         let process = self.process()?;
         let start = std::time::Instant::now();
+        let mut last_seen = String::from("no answer");
         loop {
             let left = deadline.saturating_sub(start.elapsed());
             let pause = Duration::from_millis(50).min(left);
             let seen = tokio::time::timeout(left.max(pause), probe()).await;
-            let seen = seen.unwrap_or_else(|_| Err(::testkit::anyhow::anyhow!("no answer")));
-            let error = match seen {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
+            match seen {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(error)) => last_seen = format!("{error:#}"),
+                // The time is up.
+                Err(_) => {}
+            }
             if let Some(status) = process.exited()? {
                 bail!("kmirror ended with {status} while waiting for {what}; {}", self.log_tail());
             }
             if start.elapsed() >= deadline {
-                bail!("waited {deadline:?} for {what}; last seen: {error:#}; {}", self.log_tail());
+                bail!("waited {deadline:?} for {what}; last seen: {last_seen}; {}", self.log_tail());
             }
             tokio::time::sleep(pause).await;
         }

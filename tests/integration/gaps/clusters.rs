@@ -195,12 +195,12 @@ async fn target_has_lost(is_running: bool, others: u64, policy: &str) -> Result<
     scene.produce(0, FIRST, 150, 160).await?;
     let range = json!({"of": "target", "from": 100, "to": 150});
     let foreign = format!("x0..{others}");
-    // Before a running worker knows, what came then is there.
+    // What comes to a leader that lacks what was before is refused.
     let mut holds = vec!["0..100"];
     if others > 0 {
         holds.push(&foreign);
     }
-    if is_running || policy == "continue" {
+    if policy == "continue" {
         holds.push("150..160");
     }
     if policy == "fail" {

@@ -2,7 +2,7 @@
 
 use ::testkit::{
     anyhow::{Result, ensure},
-    create_topic, delete_topic, wait_for_topic, wait_until,
+    create_topic, delete_topic, placements, wait_for_topic, wait_until,
 };
 use serde_json::json;
 
@@ -20,13 +20,31 @@ async fn made_again(is_running: bool, more: &[(&str, &str)]) -> Result<Scene> {
     if !is_running {
         scene.worker.stop().await?;
     }
-    scene.make_again(&scene.target, &scene.remote()).await?;
+    make_again_elsewhere(&scene).await?;
     // Nothing is copied any more.
     scene.expected.lock().unwrap().clear();
     if !is_running {
         scene.worker.restart().await?;
     }
     Ok(scene)
+}
+
+/// Deletes the remote topic and makes it again, where there are several brokers under other leaders: those of before, who get what is sent by
+/// name, refuse it.
+async fn make_again_elsewhere(scene: &Scene) -> Result<()> {
+    let brokers = scene.target.split(',').count();
+    let remote = scene.remote();
+    let before = placements(&scene.target, &remote).await?;
+    let other = |leader: i32| usize::try_from(leader).map(|leader| leader % brokers + 1);
+    let leaders = before.iter().map(|placed| other(placed.leader).map(|broker| broker.to_string()));
+    let leaders = leaders.collect::<Result<Vec<_>, _>>()?.join(",");
+    delete_topic(&scene.target, &remote).await?;
+    let tools = ::testkit::pair().await?.target.tools().await?;
+    wait_until("the topic to be made again", DEADLINE, async || {
+        tools.topics(&["--create", "--topic", &remote, "--replica-assignment", &leaders]).await?;
+        wait_for_topic(&scene.target, &remote, 2).await
+    })
+    .await
 }
 
 async fn more_records(scene: &Scene) -> Result<()> {
