@@ -5,7 +5,9 @@
 
 use super::plan::MOST_BYTES;
 use bytes::Bytes;
-use wire::{BatchHeader, Batches, Budget, Cluster, ProducerId, ResponseError, Stored, TopicPartition, sequence_after};
+use wire::{
+    Batch, BatchHeader, Batches, Budget, Cluster, ProducerId, ResponseError, Stored, TopicPartition, sequence_after,
+};
 
 /// Asked for at a time, bytes.
 pub(crate) const CHUNK: i32 = 1024 * 1024;
@@ -133,19 +135,9 @@ async fn read_tail(
     let LookFor { from, producer, mut sequence, .. } = what;
     let mut log = what.open(target, partition, budget).await?;
     let (mut ours, mut doubled) = (Vec::new(), 0);
-    while let Some(records) = log.next().await? {
-        // What can't be cut into batches is not ours, or is found corrupt by whoever reads it.
-        for stored in Batches::new(records, MOST_BYTES).flatten() {
-            let batch = match stored {
-                Stored::Batch(batch) => batch,
-                // These tell no producer.
-                Stored::Legacy(message) => {
-                    log.at = log.at.max(message.offset.saturating_add(1));
-                    continue;
-                }
-            };
+    while let Some(batches) = log.next_batches().await? {
+        for batch in &batches {
             let header = batch.header();
-            log.at = log.at.max(header.next_offset());
             let is_ours = header.producer_id == producer.id && header.producer_epoch == producer.epoch;
             if header.base_offset < from {
                 what.check_before(header)?;
@@ -168,7 +160,7 @@ async fn read_tail(
 }
 
 /// What stands between batches of ours.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Strangers {
     /// Records of our producer id.
     pub(crate) ours: u64,
@@ -188,18 +180,9 @@ pub(crate) async fn strangers(
     let mut log = what.open(target, partition, budget).await?;
     log.end = to;
     let mut ours = 0;
-    while let Some(records) = log.next().await? {
-        for stored in Batches::new(records, MOST_BYTES).flatten() {
-            let batch = match stored {
-                Stored::Batch(batch) => batch,
-                // These tell no producer.
-                Stored::Legacy(message) => {
-                    log.at = log.at.max(message.offset.saturating_add(1));
-                    continue;
-                }
-            };
+    while let Some(batches) = log.next_batches().await? {
+        for batch in &batches {
             let header = batch.header();
-            log.at = log.at.max(header.next_offset());
             if header.base_offset < from {
                 what.check_before(header)?;
             } else if header.base_offset < to && header.producer_id == what.producer.id {
@@ -275,6 +258,25 @@ impl<'a> TargetLog<'a> {
             self.at = self.end;
         }
         Ok(None)
+    }
+
+    /// The batches that come next, but for messages of old formats, which tell no producer; `at` moves behind them.
+    async fn next_batches(&mut self) -> Result<Option<Vec<Batch>>, Blind> {
+        let Some(records) = self.next().await? else { return Ok(None) };
+        let mut batches = Vec::new();
+        // What can't be cut into batches is not ours, or is found corrupt by whoever reads it.
+        for stored in Batches::new(records, MOST_BYTES).flatten() {
+            let next = match stored {
+                Stored::Batch(batch) => {
+                    let next = batch.header().next_offset();
+                    batches.push(batch);
+                    next
+                }
+                Stored::Legacy(message) => message.offset.saturating_add(1),
+            };
+            self.at = self.at.max(next);
+        }
+        Ok(Some(batches))
     }
 
     async fn log_start(&self) -> Result<i64, Blind> {

@@ -65,10 +65,12 @@ impl Partition {
 
     /// Whether nothing of before a gap is under way any more, so that it can begin behind it.
     pub(crate) fn has_left(&mut self) -> bool {
-        if self.leaving.is_some() && self.is_leaving_target() && self.outbound.is_at_rest() {
+        // While the target is only suspected, what is under way may still be taken.
+        let Some(Leaving { is_target, .. }) = self.leaving.filter(|_| self.suspected.is_none()) else { return false };
+        if is_target && self.outbound.is_at_rest() {
             self.abandon();
         }
-        self.leaving.is_some() && self.outbound.is_empty() && self.answer.is_none() && self.fetching.is_none()
+        self.outbound.is_empty() && self.answer.is_none() && self.fetching.is_none()
     }
 
     /// Forgets the copy up to the gap: it is to be prepared as one that begins.

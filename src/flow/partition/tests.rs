@@ -573,6 +573,9 @@ fn a_gap_of_the_source_is_passed_when_all_before_it_is_acknowledged() {
         next(&mut partition, now).expect("a batch");
         partition.acknowledged(base, base, now, NEVER);
     }
+    partition.suspect(8, 7, now);
+    assert!(!partition.has_left(), "it is not clear yet what the target has");
+    assert_eq!(partition.take_suspected(), Some((8, 7)));
     assert!(partition.has_left());
     let behind = Behind { onward: Onward::At(20), map_holds_until: (i64::MAX, i64::MAX) };
     assert_eq!(partition.begin_behind(), Some(behind));

@@ -22,6 +22,17 @@ use crate::{
     worker::{Copy, connector, remote},
 };
 
+/// Waits until nothing is missing.
+async fn all_came(copy: &Copy<'_>, worker: &Kmirror) -> Result<Figures> {
+    worker
+        .until("all that came", DEADLINE, async || {
+            let figures = Figures::read(copy).await?;
+            ensure!(figures.missing == 0, "{figures}");
+            Ok(figures)
+        })
+        .await
+}
+
 /// One worker, one partition, records of a year ago, a broker that forgets producers of old records: a request is on its way for longer than
 /// the worker waits for it, and comes after it was sent again. Nobody can keep the broker from appending it; all of it is told.
 #[tokio::test]
@@ -60,14 +71,7 @@ async fn what_a_request_doubles_that_comes_too_late_is_told() -> Result<()> {
     held.release();
     // Behind the late one.
     bulk_produce(&from, &topic, &Bulk { time: old, value_bytes: 700, ..Bulk::new(8, 1) }).await?;
-    worker
-        .until("all that came", DEADLINE, async || {
-            let figures = Figures::read(&copies[0]).await?;
-            ensure!(figures.missing == 0, "{figures}");
-            Ok(())
-        })
-        .await?;
-    let figures = Figures::read(&copies[0]).await?;
+    let figures = all_came(&copies[0], &worker).await?;
     eprintln!("a late request: {figures}");
     ensure!((figures.missing, figures.doubled, figures.reordered) == (0, 8, 0), "{figures}");
     worker
@@ -160,14 +164,7 @@ async fn a_producer_that_is_forgotten_once_it_was_told_of_doubles_nothing() -> R
     arrived(&copies, &worker).await?;
     // Behind it.
     bulk_produce(&from, &topic, &Bulk { time: old, value_bytes: 700, ..Bulk::new(8, 1) }).await?;
-    worker
-        .until("all that came", DEADLINE, async || {
-            let figures = Figures::read(&copies[0]).await?;
-            ensure!(figures.missing == 0, "{figures}");
-            Ok(())
-        })
-        .await?;
-    let figures = Figures::read(&copies[0]).await?;
+    let figures = all_came(&copies[0], &worker).await?;
     eprintln!("a producer forgotten once it was told of: {figures}");
     figures.exact()?;
     worker.stop().await
