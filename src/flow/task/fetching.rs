@@ -448,6 +448,13 @@ impl Task {
             self.source.refresh_wanted = true;
             return;
         }
+        // The leader names a follower that has just come back, and goes on naming it.
+        let is_unlisted = part.preferred_replica.is_some_and(|broker| !self.source.cluster.knows_broker(broker));
+        if is_unlisted && part.records.is_empty() && error.is_none() {
+            partition.fetch_failed(now);
+            self.source.refresh_wanted = true;
+            return;
+        }
         let verdict = match error {
             None if !is_diverged => partition.fetched(&alias, part, now),
             None | Some(ResponseError::OffsetOutOfRange) => {

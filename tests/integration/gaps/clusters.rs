@@ -351,6 +351,14 @@ mod full {
             source.sigstop(2)?;
             scene.produce(0, FIRST, count, count + 50).await?;
             scene.holds(0, &[&format!("0..{}", count + 50)]).await?;
+            if round == 0 {
+                // The worker knows it no more when the leader names it again.
+                let is_unlisted = async || {
+                    ensure!(scene.worker.log_text().contains("no longer lists this broker"), "it is listed");
+                    Ok(())
+                };
+                wait_until("broker 2 to be taken off the list", DEADLINE, is_unlisted).await?;
+            }
             source.sigcont(2)?;
             scene.produce(0, FIRST, count + 50, count + 60).await?;
             scene.holds(0, &[&format!("0..{}", count + 60)]).await?;
