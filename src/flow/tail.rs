@@ -12,6 +12,11 @@ use wire::{
 /// Asked for at a time, bytes.
 pub(crate) const CHUNK: i32 = 1024 * 1024;
 
+/// How far back a log is looked at first, offsets; then twice that, and so on.
+const FIRST_STEP: i64 = 1024;
+/// How much of it is read backwards, bytes.
+const MOST_READ_BACK: usize = 1 << 30;
+
 /// A batch of ours in the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Written {
@@ -157,6 +162,57 @@ async fn read_tail(
         }
     }
     Ok(Tail { ours, doubled, end: log.end })
+}
+
+/// Whether the batch before where `what` begins is the one that was acknowledged, or one of others has come in its place. What is not there any
+/// more tells nothing.
+pub(crate) async fn check_before(
+    target: &Cluster,
+    partition: &TopicPartition,
+    what: LookFor,
+    budget: &Budget,
+) -> Result<(), Blind> {
+    let mut log = what.open(target, partition, budget).await?;
+    log.end = what.from;
+    for batch in log.next_batches().await?.into_iter().flatten() {
+        let header = batch.header();
+        if header.base_offset < what.from {
+            what.check_before(header)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where the last batch of a producer ends that stands before an offset: what was acknowledged behind it is lost. Where none of the last GiB is
+/// the producer's, where that GiB begins; where none is at all, where the log begins.
+pub(crate) async fn end_of_ours(
+    target: &Cluster,
+    partition: &TopicPartition,
+    producer: ProducerId,
+    before: i64,
+    budget: &Budget,
+) -> Result<i64, Blind> {
+    let (mut high, mut step, mut read) = (before, FIRST_STEP, 0);
+    loop {
+        let low = (high - step).max(0);
+        let mut log = TargetLog { cluster: target, partition, budget, at: low, end: high, read_at: None };
+        let mut last = None;
+        while let Some(batches) = log.next_batches().await? {
+            for batch in &batches {
+                let header = batch.header();
+                if header.producer_id == producer.id && header.base_offset < high {
+                    last = Some(header.next_offset().min(before));
+                }
+                read += batch.bytes().len();
+            }
+        }
+        let start = log.log_start().await?;
+        match last {
+            Some(end) => return Ok(end),
+            None if low <= start || read > MOST_READ_BACK => return Ok(low.max(start).min(before)),
+            None => (high, step) = (low, step * 2),
+        }
+    }
 }
 
 /// What stands between batches of ours.

@@ -92,6 +92,7 @@ enum Done {
     Bounds(usize, wire::Result<Bounds>),
     Looked(usize, Result<Tail, Blind>),
     Strangers(usize, LookFor, i64, Result<Strangers, Blind>),
+    EndOfOurs(usize, Result<i64, Blind>),
     Limit(usize, Option<usize>),
     Recoded(usize, i64, Result<Rewritten, RecodeError>),
     Found(Arc<str>, Result<Found, Refusal>),

@@ -101,6 +101,11 @@ impl MapWriter {
         self.target_end = run.end().1;
     }
 
+    /// One past the last record of the copy in the target, where the map tells.
+    pub(crate) fn end_of_copy(&self) -> Option<i64> {
+        self.open.as_ref().filter(|open| !open.is_empty()).map(|open| open.end().1)
+    }
+
     /// The position was set, and the copy goes on from there: back, so that what was copied is copied again; or forward. What is copied from now
     /// on wins over what was copied before. Where the copy stands already, this does nothing.
     pub fn copies_again_from(&mut self, source: i64) {

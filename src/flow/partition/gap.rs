@@ -53,9 +53,9 @@ impl Partition {
         self.suspected.get_or_insert((acknowledged, end, now));
     }
 
-    /// Since when it seems so.
-    pub(crate) fn suspected_since(&self) -> Option<Instant> {
-        self.suspected.map(|(_, _, since)| since)
+    /// From where on it seems so, and since when.
+    pub(crate) fn suspected(&self) -> Option<(i64, Instant)> {
+        self.suspected.map(|(_, end, since)| (end, since))
     }
 
     /// It is clear now. Up to where all was acknowledged, and from where on that is lost.

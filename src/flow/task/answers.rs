@@ -35,6 +35,7 @@ impl Task {
             Done::Bounds(index, answer) => self.bounds_known(index, answer, now),
             Done::Looked(index, outcome) => self.looked(index, outcome, now),
             Done::Strangers(index, what, to, outcome) => self.strangers_looked_at(index, what, to, outcome, now),
+            Done::EndOfOurs(index, outcome) => self.regressed(index, outcome, now),
             Done::Limit(index, limit) => self.limit_known(index, limit, now),
             Done::Recoded(index, next, outcome) => self.recoded(index, next, outcome, now),
             Done::Found(topic, answer) => self.topic_found(&topic, answer, now),

@@ -9,7 +9,7 @@ use crate::flow::{
     Action, EventKind, Gap, Happened, OffsetsOf, Place, Start,
     gap::{Bounds, Onward},
     partition::{Before, Behind, Met},
-    tail::{Blind, LookFor, Strangers, strangers},
+    tail::{Blind, LookFor, Strangers, end_of_ours, strangers},
 };
 
 /// How long brokers may take to hear of a topic that was made again.
@@ -161,15 +161,47 @@ impl Task {
 
     /// The target's metadata, asked for at `asked`, tell of no other topic. Brokers may hear of one late.
     pub(super) fn clear_suspicion(&mut self, index: usize, asked: Option<Instant>) {
-        let Some(since) = self.partitions[index].suspected_since() else { return };
+        let Some((end, since)) = self.partitions[index].suspected() else { return };
         if asked.is_none_or(|asked| asked < since + NEWS) {
             self.target.refresh_wanted = true;
             return;
         }
-        if let Some((acknowledged, end)) = self.partitions[index].take_suspected() {
-            let (at, next) = (self.target_of(index), self.partitions[index].told_up_to());
-            self.meet(index, Gap::TargetRegressed { at, acknowledged, end }, next);
+        let partition = &self.partitions[index];
+        let Some(producer) = partition.producer() else { return };
+        if !self.asking.insert(index) {
+            self.target.refresh_wanted = true;
+            return;
         }
+        // Others may have written in the place of what was lost before that.
+        let (cluster, at) = (self.target.cluster.clone(), partition.target.clone());
+        let (budget, looking) = (self.limits.budget.clone(), self.looking.clone());
+        self.work.push(Box::pin(async move {
+            // Never closed.
+            let _permit = looking.acquire_owned().await;
+            Done::EndOfOurs(index, end_of_ours(&cluster, &at, producer, end, &budget).await)
+        }));
+    }
+
+    /// Where the last batch of ours ends in a target that has lost what came behind it.
+    pub(super) fn regressed(&mut self, index: usize, outcome: Result<i64, Blind>, now: Instant) {
+        self.asking.remove(&index);
+        if self.seats[index].stay == Stay::Left {
+            return;
+        }
+        match outcome {
+            Ok(end) => {
+                if let Some((acknowledged, _)) = self.partitions[index].take_suspected() {
+                    let (at, next) = (self.target_of(index), self.partitions[index].told_up_to());
+                    self.meet(index, Gap::TargetRegressed { at, acknowledged, end }, next);
+                }
+            }
+            Err(cause) => {
+                let what = format!("the log of {}", self.partitions[index].target);
+                self.target.failed(what, &cause.to_string(), &self.name);
+                self.target.refresh_wanted = true;
+            }
+        }
+        self.reconsider(index, now);
     }
 
     /// Whether records between ours are ours once more, or have come in place of others of ours: the broker may have forgotten the producer.

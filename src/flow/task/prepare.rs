@@ -14,7 +14,7 @@ use crate::{
         error::Stopped,
         gap::Onward,
         partition::{Before, Begun, Behind, Met, Track, Unprepared},
-        tail::Blind,
+        tail::{Blind, LookFor, check_before, end_of_ours},
         takeover::{Beginning, Copied, NotTaken, Piece, Resumed, beginning, take_over},
     },
     offsets::{Anchor, Link, Translation},
@@ -254,21 +254,15 @@ impl Clusters {
             let (at, was) = (place(&self.target, &wanted.target), anchor.target_id);
             return Err(Unprepared::Gap { gap: Box::new(Gap::TargetRecreated { at, was, is }), next });
         }
-        let others = end - anchor.target_offset;
-        let resumed = if others == 0 {
-            Resumed::of(anchor)
-        } else if others > 0 && self.is_last_of_ours(&wanted.target, anchor, end).await {
-            Resumed { target_end: end, foreign: others.unsigned_abs(), ..Resumed::of(anchor) }
-        } else {
-            let copied = Copied {
-                from: &wanted.source,
-                to: &wanted.target,
-                read_committed: self.read_committed,
-                transforms: wanted.transforms.as_deref(),
-                compacted: self.is_compacted(&wanted.source.topic).await?,
-            };
-            let taken = take_over(&self.source, &self.target, copied, anchor, &self.budget).await;
-            taken.map_err(|cause| self.not_taken(wanted, cause, next))?
+        let resumed = match self.found_again(wanted, anchor, end).await {
+            Ok(resumed) => resumed,
+            Err(NotTaken::Blind(Blind::Regressed { from, end })) => {
+                // Others may have written in the place of what was lost before that.
+                let ours = end_of_ours(&self.target, &wanted.target, anchor.producer, end, &self.budget).await;
+                let cause = ours.map_or_else(|blind| blind, |end| Blind::Regressed { from, end });
+                return Err(self.not_taken(wanted, cause.into(), next));
+            }
+            Err(cause) => return Err(self.not_taken(wanted, cause, next)),
         };
         let Resumed { position, count, target_end, pieces, foreign, doubled } = resumed;
         if count > anchor.count || foreign > 0 || doubled > 0 {
@@ -295,6 +289,35 @@ impl Clusters {
             generation: anchor.generation,
             pieces: Some(pieces),
         })
+    }
+
+    /// Where a copy stands of which this anchor tells how far it was, in a log that ends at `end`.
+    async fn found_again(&self, wanted: &Wanted, anchor: &Anchor, end: i64) -> Result<Resumed, NotTaken> {
+        let others = end - anchor.target_offset;
+        if others > 0 && self.is_last_of_ours(&wanted.target, anchor, end).await {
+            return Ok(Resumed { target_end: end, foreign: others.unsigned_abs(), ..Resumed::of(anchor) });
+        }
+        if let Some(last) = self.last_of_copy(wanted, anchor).filter(|last| last.from <= end) {
+            check_before(&self.target, &wanted.target, last, &self.budget).await?;
+        }
+        if others == 0 {
+            return Ok(Resumed::of(anchor));
+        }
+        let copied = Copied {
+            from: &wanted.source,
+            to: &wanted.target,
+            read_committed: self.read_committed,
+            transforms: wanted.transforms.as_deref(),
+            compacted: self.is_compacted(&wanted.source.topic).await?,
+        };
+        take_over(&self.source, &self.target, copied, anchor, &self.budget).await
+    }
+
+    /// Behind which batch of ours the copy goes on; none where nothing tells.
+    fn last_of_copy(&self, wanted: &Wanted, anchor: &Anchor) -> Option<LookFor> {
+        let Anchoring { connector, maps, .. } = self.anchoring.as_ref().filter(|_| anchor.count > 0)?;
+        let from = maps.writer(&wanted.link(connector)).end_of_copy()?;
+        Some(LookFor { from, producer: anchor.producer, sequence: anchor.sequence(), is_behind_ours: true })
     }
 
     /// Whether the leader knows that nothing of ours came after an anchor, and all that others wrote since is readable: then it need not be
@@ -350,8 +373,14 @@ impl Clusters {
                 _ => low = middle + 1,
             }
         }
-        match stands_at(low).await? {
-            Translation::Exact(at) | Translation::NextMirrored(at) | Translation::MirroredEnd(at) if at == offset => {
+        let told = stands_at(low).await?;
+        // Behind records of others it stands later: then what stands before it is known to be the copy's, too.
+        let follows = low > first
+            && !matches!(stands_at(low - 1).await?, Translation::BeforeMirror { .. } | Translation::Unmapped);
+        match told {
+            Translation::Exact(at) | Translation::NextMirrored(at) | Translation::MirroredEnd(at)
+                if at == offset || (at > offset && follows) =>
+            {
                 Ok(low)
             }
             told => {
