@@ -48,7 +48,10 @@ async fn set_counts(target: &Cluster, alias: &str, links: &[Link]) -> Result<()>
         let count = WRAP - BEFORE - 7 * u64::from(link.source.partition.unsigned_abs());
         let producer = target.init_producer_id().await?;
         let anchor = Anchor { generation: stored.generation + 1, producer, count, ..stored };
-        let update = maps.writer(link).update(anchor);
+        let mut map = maps.writer(link);
+        // What is mapped so far is not that producer's.
+        map.holds_until(i64::MAX, i64::MAX);
+        let update = map.update(anchor);
         ensure!(maps.write(vec![(link.clone(), update)]).await?.is_empty(), "{link} has another owner");
     }
     Ok(())
