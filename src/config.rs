@@ -20,6 +20,7 @@ mod plugin;
 mod poison;
 mod properties;
 mod regex_list;
+mod replacement;
 mod source_connector;
 mod transforms;
 mod values;

@@ -2,22 +2,16 @@
 
 use std::borrow::Cow;
 
-use fancy_regex::{Captures, Regex};
+use fancy_regex::Regex;
 
-use crate::config::{RegexList, regex_list::compile_as};
+use crate::config::{RegexList, regex_list::compile_as, replacement::Replacement};
 
 /// Renames topics whose whole name matches a Java regular expression.
 #[derive(Debug, Clone)]
 pub struct RegexRouter {
     whole: RegexList,
     part: Regex,
-    replacement: Vec<Piece>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
-    Text(String),
-    Group(usize),
+    replacement: Replacement,
 }
 
 /// What is wrong with a router, and in which of its keys.
@@ -31,7 +25,8 @@ impl RegexRouter {
         let of_regex = |reason| Wrong { key: "regex", reason: format!("Invalid regex: {reason}") };
         let whole = RegexList::of_one(regex).map_err(of_regex)?;
         let part = compile_as(regex, |translated| translated).map_err(of_regex)?;
-        let replacement = pieces(replacement, &part).map_err(|reason| Wrong { key: "replacement", reason })?;
+        let replacement =
+            Replacement::parse(replacement, &part).map_err(|reason| Wrong { key: "replacement", reason })?;
         Ok(Self { whole, part, replacement })
     }
 
@@ -44,90 +39,16 @@ impl RegexRouter {
         // As `Matcher.replaceFirst`, which looks for the first match anew: it may be a part of the name. Whatever made the
         // engine give up on the part would have done so on the whole.
         match self.part.captures(topic) {
-            Ok(Some(captures)) => Cow::Owned(self.replaced(topic, &captures)),
+            Ok(Some(captures)) => {
+                let found = captures.get(0).map_or(0..0, |found| found.start()..found.end());
+                let mut name = topic[..found.start].to_owned();
+                self.replacement.push(&captures, &mut name);
+                name.push_str(&topic[found.end..]);
+                Cow::Owned(name)
+            }
             Ok(None) | Err(_) => Cow::Borrowed(topic),
         }
     }
-
-    fn replaced(&self, topic: &str, captures: &Captures<'_, str>) -> String {
-        let found = captures.get(0).map_or(0..0, |found| found.start()..found.end());
-        let mut name = topic[..found.start].to_owned();
-        for piece in &self.replacement {
-            match piece {
-                Piece::Text(text) => name.push_str(text),
-                // A group that took no part in the match is nothing.
-                Piece::Group(group) => name.push_str(captures.get(*group).map_or("", |group| group.as_str())),
-            }
-        }
-        name.push_str(&topic[found.end..]);
-        name
-    }
-}
-
-/// Takes a replacement apart as `Matcher.appendReplacement` does, and says in its words what it can't be.
-fn pieces(replacement: &str, regex: &Regex) -> Result<Vec<Piece>, String> {
-    let groups = regex.captures_len().saturating_sub(1);
-    let mut pieces = Vec::new();
-    let mut text = String::new();
-    let mut rest = replacement;
-    while let Some(c) = rest.chars().next() {
-        rest = &rest[c.len_utf8()..];
-        match c {
-            '\\' => {
-                let escaped = rest.chars().next().ok_or("character to be escaped is missing")?;
-                text.push(escaped);
-                rest = &rest[escaped.len_utf8()..];
-            }
-            '$' => {
-                let (group, after) = group_reference(rest, regex, groups)?;
-                if !text.is_empty() {
-                    pieces.push(Piece::Text(std::mem::take(&mut text)));
-                }
-                pieces.push(Piece::Group(group));
-                rest = after;
-            }
-            c => text.push(c),
-        }
-    }
-    if !text.is_empty() {
-        pieces.push(Piece::Text(text));
-    }
-    Ok(pieces)
-}
-
-/// What follows a `$`: the group's number, and what is left.
-fn group_reference<'r>(rest: &'r str, regex: &Regex, groups: usize) -> Result<(usize, &'r str), String> {
-    let Some(first) = rest.chars().next() else {
-        return Err("Illegal group reference: group index is missing".to_owned());
-    };
-    if let Some(named) = rest.strip_prefix('{') {
-        let length = named.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(named.len());
-        let (name, after) = named.split_at(length);
-        match name.chars().next() {
-            None => return Err("named capturing group has 0 length name".to_owned()),
-            Some(first) if first.is_ascii_digit() => {
-                return Err(format!("capturing group name {{{name}}} starts with digit character"));
-            }
-            Some(_) => {}
-        }
-        let after = after.strip_prefix('}').ok_or("named capturing group is missing trailing '}'")?;
-        let group = regex.capture_names().position(|known| known == Some(name));
-        return Ok((group.ok_or_else(|| format!("No group with name {{{name}}}"))?, after));
-    }
-    let digit = |c: char| c.to_digit(10).and_then(|digit| usize::try_from(digit).ok());
-    let mut group = digit(first).ok_or("Illegal group reference")?;
-    if group > groups {
-        return Err(format!("No group {group}"));
-    }
-    // As many digits as there are groups for.
-    let mut after = &rest[1..];
-    while let Some(longer) = after.chars().next().and_then(digit).map(|digit| group * 10 + digit)
-        && longer <= groups
-    {
-        group = longer;
-        after = &after[1..];
-    }
-    Ok((group, after))
 }
 
 #[cfg(test)]
