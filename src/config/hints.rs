@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Compression, Compressor, Properties, Side,
+    Compression, Compressor, ConnectorClass, Properties, Side,
     client::{is_connection_setting, roles_of},
     compression,
-    keys::{CLIENT_KEYS, ClientRole, OTHER_CONNECTORS_KEYS, TASK_KEYS, WORKER_KEYS, mirror_source_keys},
+    keys::{CLIENT_KEYS, ClientRole, DEDICATED_KEYS, TASK_KEYS, WORKER_KEYS, connector_keys},
     values::Values,
 };
 
@@ -89,26 +89,43 @@ const READS: &str = "source.consumer.";
 const WRITES: &str = "producer.override.";
 const COMPRESSION_TYPE: &str = "producer.override.compression.type";
 
+/// What there is to say of the keys of a connector.
+#[derive(Default)]
+struct Findings<'a> {
+    ignored: Ignored<'a>,
+    overrides: Vec<&'a str>,
+    tuning: Vec<&'a str>,
+    misspelt: Vec<(&'a str, String)>,
+    own: Vec<Hint>,
+}
+
+impl<'a> Findings<'a> {
+    fn of(class: ConnectorClass, raw: &'a Properties) -> Self {
+        let mut all = Self::default();
+        for (key, value) in raw {
+            match finding(class, raw, key, value) {
+                None => {}
+                Some(Finding::Ignored(instead)) => all.ignored.add(key, instead),
+                Some(Finding::Override) => all.overrides.push(key),
+                Some(Finding::Tuning) => all.tuning.push(key),
+                Some(Finding::Misspelt(meant)) => all.misspelt.push((key, meant)),
+                Some(Finding::Own(hint)) => all.own.push(hint),
+            }
+        }
+        all
+    }
+}
+
 /// Hints on a MirrorSourceConnector's configuration, one a subject. `unread` are keys under `transforms.` and
 /// `predicates.` that nothing reads.
-pub(super) fn connector_hints(
+pub(super) fn source_connector_hints(
     raw: &Properties,
     values: &Values,
     compression: Compression,
     unread: &[&str],
 ) -> Vec<Hint> {
-    let mut ignored = Ignored::default();
-    let (mut overrides, mut tuning, mut misspelt, mut hints) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (key, value) in raw {
-        match finding(raw, key, value) {
-            None => {}
-            Some(Finding::Ignored(instead)) => ignored.add(key, instead),
-            Some(Finding::Override) => overrides.push(key.as_str()),
-            Some(Finding::Tuning) => tuning.push(key.as_str()),
-            Some(Finding::Misspelt(meant)) => misspelt.push((key.as_str(), meant)),
-            Some(Finding::Own(hint)) => hints.push(hint),
-        }
-    }
+    let Findings { ignored, overrides, tuning, misspelt, own: mut hints } =
+        Findings::of(ConnectorClass::MirrorSource, raw);
     hints.extend(misspelt_hint(&misspelt));
     hints.extend(overrides_hint(overrides, compression));
     if compression == Compression::Configured(Compressor::None) && !raw.contains_key(COMPRESSION_TYPE) {
@@ -122,12 +139,25 @@ pub(super) fn connector_hints(
             unread.join(", ")
         )));
     }
-    if !tuning.is_empty() {
-        hints.push(Hint::Warn(format!("accepted, without effect in this version: {}", tuning.join(", "))));
-    }
+    hints.extend(without_effect_hint(&tuning));
     hints.extend(ignored.hint());
     hints.extend(not_built_hint(values));
     hints
+}
+
+/// Hints on the configuration of one of MirrorMaker's other connectors, one a subject.
+pub(super) fn connector_hints(class: ConnectorClass, raw: &Properties) -> Vec<Hint> {
+    let Findings { ignored, mut overrides, tuning, misspelt, own: mut hints } = Findings::of(class, raw);
+    hints.extend(misspelt_hint(&misspelt));
+    overrides.extend(tuning);
+    hints.extend(without_effect_hint(&overrides));
+    hints.extend(ignored.hint());
+    hints
+}
+
+fn without_effect_hint(keys: &[&str]) -> Option<Hint> {
+    let text = || Hint::Warn(format!("accepted, without effect in this version: {}", keys.join(", ")));
+    (!keys.is_empty()).then(text)
 }
 
 /// Keys that MirrorMaker ignores too, by what to write instead.
@@ -190,8 +220,19 @@ fn misspelt_hint(misspelt: &[(&str, String)]) -> Option<Hint> {
 
 /// What MirrorMaker's source connector does beside copying records.
 fn not_built_hint(values: &Values) -> Option<Hint> {
-    let features = ["sync.topic.configs.enabled", "sync.topic.acls.enabled", "emit.offset-syncs.enabled"];
-    let on: Vec<&str> = features.into_iter().filter(|key| values.boolean(key)).collect();
+    let features = [
+        "sync.topic.configs.enabled",
+        "sync.topic.acls.enabled",
+        "emit.offset-syncs.enabled",
+        "kmirror.acls.prefixed",
+        "kmirror.acls.write",
+        "kmirror.acls.groups",
+        "kmirror.acls.transactional.ids",
+        "kmirror.acls.remove",
+    ];
+    let texts = [("kmirror.topic.deletion", "never"), ("kmirror.acls.principal.mapping.rules", "DEFAULT")];
+    let mut on: Vec<&str> = features.into_iter().filter(|key| values.boolean(key)).collect();
+    on.extend(texts.iter().filter(|(key, off)| values.text(key) != Some(off)).map(|(key, _)| *key));
     (!on.is_empty() && values.boolean("enabled")).then(|| {
         let text = "this version copies records, and topic settings when it makes a topic; on, and without effect yet";
         Hint::Info(format!("{text}: {}", on.join(", ")))
@@ -232,9 +273,7 @@ pub(super) fn worker_hints(raw: &Properties) -> Vec<Hint> {
         }
     }
     let mut hints: Vec<Hint> = misspelt_hint(&misspelt).into_iter().collect();
-    if !not_built.is_empty() {
-        hints.push(Hint::Warn(format!("accepted, without effect in this version: {}", not_built.join(", "))));
-    }
+    hints.extend(without_effect_hint(&not_built));
     if !policies.is_empty() {
         let text = "ignored, as by Connect, whose topics always have cleanup.policy=compact";
         hints.push(Hint::Info(format!("{text}: {}", policies.join(", "))));
@@ -242,21 +281,29 @@ pub(super) fn worker_hints(raw: &Properties) -> Vec<Hint> {
     hints
 }
 
-fn finding(raw: &Properties, key: &str, value: &str) -> Option<Finding> {
-    if mirror_source_keys().any(|known| known.name == key) {
+fn finding(class: ConnectorClass, raw: &Properties, key: &str, value: &str) -> Option<Finding> {
+    if key.starts_with("ssl.") || key.starts_with("sasl.") {
+        return Some(Finding::Ignored(Instead::Key(format!("source.cluster.{key}"))));
+    }
+    if connector_keys(class).any(|known| known.name == key) {
         return converter_hint(key, value).map(Finding::Own);
     }
-    if let Some(known) = mirror_source_keys().find(|known| known.alias == Some(key)) {
+    if let Some(known) = connector_keys(class).find(|known| known.alias == Some(key)) {
         return Some(Finding::Own(Hint::Info(if raw.contains_key(known.name) {
             format!("{key} is ignored, as by MirrorMaker: {} is set, which took its place", known.name)
         } else {
             format!("{key} is the former name of {}", known.name)
         })));
     }
-    if OTHER_CONNECTORS_KEYS.contains(&key) || TASK_KEYS.contains(&key) {
+    if let Some(works) =
+        own_replication_factor(class).filter(|works| key == REPLICATION_FACTOR && !raw.contains_key(*works))
+    {
+        return Some(Finding::Ignored(Instead::Key(works.to_owned())));
+    }
+    if is_anothers(key) {
         return None;
     }
-    let misspelt = || nearest(key, connector_key_names()).map(Finding::Misspelt);
+    let misspelt = || nearest(key, connector_key_names(class)).map(Finding::Misspelt);
     for side in [Side::Source, Side::Target] {
         if let Some(setting) = key.strip_prefix(side.name()).and_then(|rest| rest.strip_prefix(".cluster.")) {
             if is_connection_setting(setting) {
@@ -264,7 +311,7 @@ fn finding(raw: &Properties, key: &str, value: &str) -> Option<Finding> {
             }
             let roles = roles_of(setting).unwrap_or_default();
             let slip = if roles.is_empty() { misspelt() } else { None };
-            return slip.or_else(|| Some(Finding::Ignored(instead_of_cluster(side, setting, roles))));
+            return slip.or_else(|| Some(Finding::Ignored(instead_of_cluster(class, side, setting, roles))));
         }
     }
     if let Some(setting) = key.strip_prefix(WRITES) {
@@ -288,42 +335,61 @@ fn finding(raw: &Properties, key: &str, value: &str) -> Option<Finding> {
     let client = CLIENT_PREFIXES.iter().find_map(|(prefix, role)| Some((key.strip_prefix(prefix)?, *role)));
     match client.map(|(setting, role)| (setting, role, roles_of(setting))) {
         Some((setting, ..)) if is_connection_setting(setting) => None,
-        Some((setting, role, Some(roles))) => of_client(setting, role, roles),
+        Some((setting, role, Some(roles))) => of_client(class, setting, role, roles),
         Some((.., None)) | None => misspelt(),
     }
 }
 
 /// A setting of one of MirrorMaker's clients, given without its prefix.
-fn of_client(setting: &str, role: ClientRole, roles: &[ClientRole]) -> Option<Finding> {
+fn of_client(class: ConnectorClass, setting: &str, role: ClientRole, roles: &[ClientRole]) -> Option<Finding> {
     if !roles.contains(&role) {
         return Some(Finding::Ignored(Instead::Nothing));
     }
     match role {
-        ClientRole::Consumer if has_effect(setting) || WITHOUT_MEANING.contains(&setting) => None,
+        ClientRole::Consumer if has_effect(class, setting) || WITHOUT_MEANING.contains(&setting) => None,
         ClientRole::Consumer | ClientRole::Admin => Some(Finding::Tuning),
         // That of offset syncs, of which another hint tells.
         ClientRole::Producer => None,
     }
 }
 
-/// Whether the consumer of the data heeds a setting; those of the connection apart.
-fn has_effect(setting: &str) -> bool {
-    matches!(
-        setting,
-        "auto.offset.reset"
-            | "isolation.level"
-            | "client.rack"
-            | "fetch.max.wait.ms"
-            | "fetch.min.bytes"
-            | "fetch.max.bytes"
-            | "max.partition.fetch.bytes"
-    )
+/// Whether a connector's consumer heeds a setting: that of the data does; those of the connection apart.
+fn has_effect(class: ConnectorClass, setting: &str) -> bool {
+    class == ConnectorClass::MirrorSource
+        && matches!(
+            setting,
+            "auto.offset.reset"
+                | "isolation.level"
+                | "client.rack"
+                | "fetch.max.wait.ms"
+                | "fetch.min.bytes"
+                | "fetch.max.bytes"
+                | "max.partition.fetch.bytes"
+        )
+}
+
+const REPLICATION_FACTOR: &str = "replication.factor";
+
+/// What the source connector's `replication.factor` is called here.
+fn own_replication_factor(class: ConnectorClass) -> Option<&'static str> {
+    match class {
+        ConnectorClass::MirrorSource => None,
+        ConnectorClass::MirrorCheckpoint => Some("checkpoints.topic.replication.factor"),
+        ConnectorClass::MirrorHeartbeat => Some("heartbeats.topic.replication.factor"),
+    }
+}
+
+/// Whether another of MirrorMaker's connectors, its dedicated mode or a task has such a key, so that it is not misspelt in a
+/// configuration that they share.
+fn is_anothers(key: &str) -> bool {
+    let known = |class| connector_keys(class).any(|known| known.name == key || known.alias == Some(key));
+    ConnectorClass::ALL.into_iter().any(known) || DEDICATED_KEYS.contains(&key) || TASK_KEYS.contains(&key)
 }
 
 /// Of what stands under `source.cluster.` and `target.cluster.` only the connection settings are read.
-fn instead_of_cluster(side: Side, setting: &str, roles: &[ClientRole]) -> Instead {
+fn instead_of_cluster(class: ConnectorClass, side: Side, setting: &str, roles: &[ClientRole]) -> Instead {
     let reads = side == Side::Source && roles.contains(&ClientRole::Consumer);
-    if reads && has_effect(setting) {
+    if reads && has_effect(class, setting) {
         Instead::Key(format!("{READS}{setting}"))
     } else if reads {
         Instead::Prefix(READS)
@@ -343,9 +409,11 @@ fn converter_hint(key: &str, value: &str) -> Option<Hint> {
     })
 }
 
-/// Every name a connector's key can have.
-fn connector_key_names() -> impl Iterator<Item = String> {
-    let own = mirror_source_keys().map(|key| key.name).chain(OTHER_CONNECTORS_KEYS.iter().copied()).map(str::to_owned);
+/// Every name a connector's key can have, and those of other connectors.
+fn connector_key_names(class: ConnectorClass) -> impl Iterator<Item = String> {
+    let others = ConnectorClass::ALL.into_iter().filter(move |other| *other != class).flat_map(connector_keys);
+    let own = connector_keys(class).chain(others).map(|key| key.name).chain(DEDICATED_KEYS.iter().copied());
+    let own = own.map(str::to_owned);
     let clusters = ["source.cluster.", "target.cluster."]
         .into_iter()
         .flat_map(|prefix| ["bootstrap.servers", "security.protocol"].map(|setting| format!("{prefix}{setting}")));
@@ -396,8 +464,8 @@ mod tests {
     /// All hints but the one on what is not built, by level and text.
     fn hints(pairs: &[(&str, &str)]) -> Vec<(char, String)> {
         let raw = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let values = Values::read(mirror_source_keys(), &raw);
-        let hints = connector_hints(&raw, &values, Compression::Keep, &[]).into_iter().map(|hint| match hint {
+        let values = Values::read(connector_keys(ConnectorClass::MirrorSource), &raw);
+        let hints = source_connector_hints(&raw, &values, Compression::Keep, &[]).into_iter().map(|hint| match hint {
             Hint::Info(text) => ('I', text),
             Hint::Warn(text) => ('W', text),
         });
@@ -517,7 +585,13 @@ mod tests {
     fn what_is_not_built_is_said_of_what_is_on() {
         let last = |pairs: &[(&str, &str)]| {
             let raw = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-            connector_hints(&raw, &Values::read(mirror_source_keys(), &raw), Compression::Keep, &[]).pop()
+            source_connector_hints(
+                &raw,
+                &Values::read(connector_keys(ConnectorClass::MirrorSource), &raw),
+                Compression::Keep,
+                &[],
+            )
+            .pop()
         };
         let text = "this version copies records, and topic settings when it makes a topic; on, and without effect yet";
         let acls = format!("{text}: sync.topic.acls.enabled");
@@ -525,6 +599,9 @@ mod tests {
         assert_eq!(last(&others_off), Some(Hint::Info(acls)));
         let all = format!("{text}: sync.topic.configs.enabled, sync.topic.acls.enabled, emit.offset-syncs.enabled");
         assert_eq!(last(&[]), Some(Hint::Info(all)));
+        let deletion =
+            [&others_off[..], &[("sync.topic.acls.enabled", "false"), ("kmirror.topic.deletion", "1")]].concat();
+        assert_eq!(last(&deletion), Some(Hint::Info(format!("{text}: kmirror.topic.deletion"))));
         assert_eq!(last(&[("enabled", "false")]), None);
     }
 
@@ -548,8 +625,8 @@ mod tests {
 
         let uncompressed = |pairs: &[(&str, &str)]| {
             let raw = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-            let values = Values::read(mirror_source_keys(), &raw);
-            let hints = connector_hints(&raw, &values, Compression::Configured(Compressor::None), &[]);
+            let values = Values::read(connector_keys(ConnectorClass::MirrorSource), &raw);
+            let hints = source_connector_hints(&raw, &values, Compression::Configured(Compressor::None), &[]);
             hints.iter().any(|hint| matches!(hint, Hint::Warn(text) if text.contains("writes batches uncompressed")))
         };
         assert!(uncompressed(&[]));

@@ -78,6 +78,27 @@ pub enum Valid {
     OneOfIgnoringCase(&'static [&'static str]),
     /// One of these classes, by full name or by what follows its last dot.
     Classes(&'static [&'static str]),
+    /// The word, or text that is a number of type LONG and not below this.
+    WordOrAtLeast(&'static str, i64),
+}
+
+impl std::fmt::Display for Valid {
+    /// What is allowed, for people; empty where all of the type is.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Any => Ok(()),
+            Self::NonEmpty => f.write_str("not empty"),
+            Self::Name => f.write_str("not empty, no control characters"),
+            Self::AtLeast(least) => write!(f, "at least {least}"),
+            Self::Between(least, most) => write!(f, "{least} to {most}"),
+            Self::BetweenOr(least, most, or) => write!(f, "{least} to {most}, or {or}"),
+            Self::BrokersChoiceOrUpTo(most) => write!(f, "1 to {most}, or -1 for the broker's default"),
+            Self::OneOf(allowed) => f.write_str(&allowed.join(", ")),
+            Self::OneOfIgnoringCase(allowed) => write!(f, "{} (in any case)", allowed.join(", ")),
+            Self::Classes(allowed) => write!(f, "{}, or the name without its package", allowed.join(", ")),
+            Self::WordOrAtLeast(word, least) => write!(f, "{word}, or a number of at least {least}"),
+        }
+    }
 }
 
 /// `ConfigDef.Importance`.
@@ -103,6 +124,32 @@ impl Importance {
     }
 }
 
+/// `ConfigDef.Width`: how wide a form's field is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Width {
+    /// `NONE`: not told.
+    None,
+    /// `SHORT`
+    Short,
+    /// `MEDIUM`
+    Medium,
+    /// `LONG`
+    Long,
+}
+
+impl Width {
+    /// `ConfigDef`'s name, as Connect's REST API shows it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "NONE",
+            Self::Short => "SHORT",
+            Self::Medium => "MEDIUM",
+            Self::Long => "LONG",
+        }
+    }
+}
+
 /// One key of the registry. Validation, the REST API's `…/config` and the documentation come from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
@@ -118,6 +165,10 @@ pub struct Key {
     pub importance: Importance,
     /// Group of Connect's framework keys; MirrorMaker's keys have none.
     pub group: Option<&'static str>,
+    /// Place within its group; −1 without one.
+    pub order: i32,
+    /// How wide a form's field is.
+    pub width: Width,
     /// Connect's name for forms; the key's own name where Connect has none.
     pub display_name: &'static str,
     /// What it is for, with units.
@@ -137,6 +188,8 @@ impl Key {
             valid: Valid::Any,
             importance: Importance::Low,
             group: None,
+            order: -1,
+            width: Width::None,
             display_name: name,
             doc,
             alias: None,
@@ -157,10 +210,12 @@ impl Key {
         self
     }
 
-    /// In a group of Connect's, with its name for forms.
+    /// In a group of Connect's, at this place, with its name for forms.
     #[must_use]
-    pub const fn shown(mut self, group: &'static str, display_name: &'static str) -> Self {
+    pub const fn shown(mut self, group: &'static str, order: i32, width: Width, display_name: &'static str) -> Self {
         self.group = Some(group);
+        self.order = order;
+        self.width = width;
         self.display_name = display_name;
         self
     }
@@ -196,7 +251,11 @@ impl Key {
         }
     }
 
-    fn parse_type(&self, as_written: &str, text: &str) -> Result<Value, ConfigError> {
+    /// Reads a value by its type alone.
+    ///
+    /// # Errors
+    /// The text is not of the type.
+    pub(super) fn parse_type(&self, as_written: &str, text: &str) -> Result<Value, ConfigError> {
         let trimmed = text.trim();
         let not_a_number =
             || ConfigError::invalid(as_written, text, format_args!("Not a number of type {}", self.kind.name()));
@@ -247,6 +306,10 @@ impl Key {
                 (!allowed.iter().any(|one| one.eq_ignore_ascii_case(text)))
                     .then(|| format!("String must be one of (case insensitive): {}", allowed.join(", ")))
             }
+            (Valid::WordOrAtLeast(word, least), Value::Text(text)) => {
+                let allowed = text == word || text.parse::<i64>().is_ok_and(|number| number >= least);
+                (!allowed).then(|| format!("Value must be {word}, or a number of at least {least}"))
+            }
             (Valid::Classes(allowed), Value::Text(text)) => full_class_name(allowed, text)
                 .is_none()
                 .then(|| format!("Class {text} could not be found. There are: {}", allowed.join(", "))),
@@ -266,6 +329,18 @@ pub enum Value {
     Text(String),
     /// Of a LIST.
     List(Vec<String>),
+}
+
+impl std::fmt::Display for Value {
+    /// As `ConfigDef.convertToString`; whoever shows a PASSWORD has to hide it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Boolean(value) => write!(f, "{value}"),
+            Self::Number(value) => write!(f, "{value}"),
+            Self::Text(value) => f.write_str(value),
+            Self::List(items) => f.write_str(&items.join(",")),
+        }
+    }
 }
 
 /// The items of a LIST. Empty items within are kept, as `ConfigDef` keeps them.
@@ -405,6 +480,14 @@ mod tests {
                 Some(
                     "Invalid value x.A for configuration k: Class x.A could not be found. There are: org.x.A, org.x.B",
                 ),
+            ),
+            (Kind::String, Valid::WordOrAtLeast("never", 0), " never", None),
+            (Kind::String, Valid::WordOrAtLeast("never", 0), "0", None),
+            (
+                Kind::String,
+                Valid::WordOrAtLeast("never", 0),
+                "-1",
+                Some("Invalid value -1 for configuration k: Value must be never, or a number of at least 0"),
             ),
             (
                 Kind::Password,

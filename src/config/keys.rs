@@ -2,19 +2,29 @@
 
 mod client;
 mod mirror;
+mod mirror_checkpoint;
+mod mirror_heartbeat;
+mod mirror_source;
+mod own;
+mod security;
 mod source;
 mod transforms;
 mod worker;
 
 pub use client::{CLIENT_KEYS, ClientKey, ClientRole};
-pub use mirror::{MIRROR_SOURCE_KEYS, REPLICATION_POLICIES};
+pub use mirror::{MIRROR_KEYS, REPLICATION_POLICIES};
+pub use mirror_checkpoint::MIRROR_CHECKPOINT_KEYS;
+pub use mirror_heartbeat::MIRROR_HEARTBEAT_KEYS;
+pub use mirror_source::MIRROR_SOURCE_KEYS;
+pub use own::{KMIRROR_CHECKPOINT_KEYS, KMIRROR_SOURCE_KEYS};
+pub use security::SECURITY_KEYS;
 pub use source::SOURCE_CONNECTOR_KEYS;
 pub use transforms::{PREDICATE_KEYS, PREDICATES, TRANSFORMATION_KEYS, TRANSFORMATIONS, keys_of_class};
 pub use worker::WORKER_KEYS;
 
-pub(super) use mirror::{OTHER_CONNECTORS_KEYS, TASK_KEYS};
+pub(super) use mirror::{DEDICATED_KEYS, TASK_KEYS};
 
-use super::Key;
+use super::{ConnectorClass, Key};
 
 /// Caps what a worker fetches, and what a connector does: a key of either.
 const MAX_BYTES_PER_SECOND: &str = "kmirror.max.bytes.per.second";
@@ -22,9 +32,19 @@ const MAX_BYTES_PER_SECOND: &str = "kmirror.max.bytes.per.second";
 /// Keys of a connector whose changes hold at once for the tasks that run: they restart none.
 pub(crate) const LIVE_KEYS: &[&str] = &[MAX_BYTES_PER_SECOND];
 
-/// Every key of a MirrorSourceConnector: the framework's, then its own.
+/// Every key of a connector: the framework's, those of all of MirrorMaker's connectors, its own, kmirror's.
+pub fn connector_keys(class: ConnectorClass) -> impl Iterator<Item = &'static Key> {
+    let (own, kmirror): (&[Key], &[Key]) = match class {
+        ConnectorClass::MirrorSource => (MIRROR_SOURCE_KEYS, KMIRROR_SOURCE_KEYS),
+        ConnectorClass::MirrorCheckpoint => (MIRROR_CHECKPOINT_KEYS, KMIRROR_CHECKPOINT_KEYS),
+        ConnectorClass::MirrorHeartbeat => (MIRROR_HEARTBEAT_KEYS, &[]),
+    };
+    SOURCE_CONNECTOR_KEYS.iter().chain(MIRROR_KEYS).chain(SECURITY_KEYS).chain(own).chain(kmirror)
+}
+
+/// Every key of a MirrorSourceConnector.
 pub fn mirror_source_keys() -> impl Iterator<Item = &'static Key> {
-    SOURCE_CONNECTOR_KEYS.iter().chain(MIRROR_SOURCE_KEYS)
+    connector_keys(ConnectorClass::MirrorSource)
 }
 
 #[cfg(test)]
@@ -35,8 +55,8 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_defaults_are_valid() {
-        let mut tables: Vec<(&str, Vec<&Key>)> =
-            vec![("worker", WORKER_KEYS.iter().collect()), ("source", mirror_source_keys().collect())];
+        let mut tables: Vec<(&str, Vec<&Key>)> = vec![("worker", WORKER_KEYS.iter().collect())];
+        tables.extend(ConnectorClass::ALL.map(|class| (class.name(), connector_keys(class).collect())));
         for (classes, common) in [(TRANSFORMATIONS, TRANSFORMATION_KEYS), (PREDICATES, PREDICATE_KEYS)] {
             tables.extend(classes.iter().map(|class| {
                 let own = keys_of_class(class.rsplit('.').next().unwrap_or_default());

@@ -16,24 +16,25 @@ pub struct Plugin {
 pub enum ConnectorClass {
     /// Copies topics.
     MirrorSource,
+    /// Translates the offsets of consumer groups.
+    MirrorCheckpoint,
+    /// Writes a sign of life.
+    MirrorHeartbeat,
 }
 
-const MIRROR_SOURCE: Plugin = Plugin { class: "org.apache.kafka.connect.mirror.MirrorSourceConnector", kind: "source" };
-
-const PLUGINS: &[Plugin] = &[MIRROR_SOURCE];
-
-/// MirrorMaker's connectors that kmirror does not run yet.
-const NOT_BUILT: [&str; 2] = [
-    "org.apache.kafka.connect.mirror.MirrorCheckpointConnector",
-    "org.apache.kafka.connect.mirror.MirrorHeartbeatConnector",
-];
+const PLUGINS: &[Plugin] = &[Plugin { class: ConnectorClass::MirrorSource.name(), kind: "source" }];
 
 impl ConnectorClass {
+    /// All of them, also those that can't be made yet.
+    pub const ALL: [Self; 3] = [Self::MirrorSource, Self::MirrorCheckpoint, Self::MirrorHeartbeat];
+
     /// Class name, as in Kafka.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::MirrorSource => MIRROR_SOURCE.class,
+            Self::MirrorSource => "org.apache.kafka.connect.mirror.MirrorSourceConnector",
+            Self::MirrorCheckpoint => "org.apache.kafka.connect.mirror.MirrorCheckpointConnector",
+            Self::MirrorHeartbeat => "org.apache.kafka.connect.mirror.MirrorHeartbeatConnector",
         }
     }
 
@@ -42,7 +43,37 @@ impl ConnectorClass {
     pub fn task_name(self) -> &'static str {
         match self {
             Self::MirrorSource => "org.apache.kafka.connect.mirror.MirrorSourceTask",
+            Self::MirrorCheckpoint => "org.apache.kafka.connect.mirror.MirrorCheckpointTask",
+            Self::MirrorHeartbeat => "org.apache.kafka.connect.mirror.MirrorHeartbeatTask",
         }
+    }
+
+    /// The connector of this name: in full, without the package, or without that and `Connector`; trimmed.
+    ///
+    /// # Errors
+    /// There is none; Connect's message.
+    pub fn named(written: &str) -> Result<Self, ConfigError> {
+        Self::ALL.into_iter().find(|class| class.is_called(written.trim())).ok_or_else(|| ConfigError {
+            key: "connector.class".to_owned(),
+            message: format!(
+                "{NO_SUCH_CONNECTOR} and which name matches {}, available connectors are: {}",
+                written.trim(),
+                PLUGINS.iter().map(|plugin| plugin.class).collect::<Vec<_>>().join(", ")
+            ),
+        })
+    }
+
+    /// Whether it can be made.
+    #[must_use]
+    pub fn runs(self) -> bool {
+        PLUGINS.iter().any(|plugin| plugin.class == self.name())
+    }
+
+    fn is_called(self, written: &str) -> bool {
+        let class = self.name();
+        let simple = class.rsplit_once('.').map_or(class, |(_, simple)| simple);
+        let alias = simple.strip_suffix("Connector").unwrap_or(simple);
+        [class, simple, alias].contains(&written)
     }
 }
 
@@ -52,36 +83,22 @@ pub fn plugins() -> &'static [Plugin] {
     PLUGINS
 }
 
-/// The connector `connector.class` names: in full, without the package, or without that and `Connector`.
+/// The connector that `connector.class` names, if it can be made.
 ///
 /// # Errors
 /// There is no such connector (Connect's message), or it is not built yet.
 pub fn connector_class(raw: &Properties) -> Result<ConnectorClass, ConfigError> {
     let written = raw.get("connector.class").map_or("null", |class| class.trim());
-    if is_called(MIRROR_SOURCE.class, written) {
-        return Ok(ConnectorClass::MirrorSource);
+    let class = ConnectorClass::named(written)?;
+    if class.runs() {
+        return Ok(class);
     }
-    if let Some(class) = NOT_BUILT.into_iter().find(|class| is_called(class, written)) {
-        return Err(ConfigError::invalid(
-            "connector.class",
-            written,
-            format_args!("{class} is not built yet, kmirror runs {}", MIRROR_SOURCE.class),
-        ));
-    }
-    let available: Vec<&str> = PLUGINS.iter().map(|plugin| plugin.class).collect();
-    Err(ConfigError {
-        key: "connector.class".to_owned(),
-        message: format!(
-            "{NO_SUCH_CONNECTOR} and which name matches {written}, available connectors are: {}",
-            available.join(", ")
-        ),
-    })
-}
-
-fn is_called(class: &str, written: &str) -> bool {
-    let simple = class.rsplit_once('.').map_or(class, |(_, simple)| simple);
-    let alias = simple.strip_suffix("Connector").unwrap_or(simple);
-    [class, simple, alias].contains(&written)
+    let running: Vec<&str> = PLUGINS.iter().map(|plugin| plugin.class).collect();
+    Err(ConfigError::invalid(
+        "connector.class",
+        written,
+        format_args!("{} is not built yet, kmirror runs {}", class.name(), running.join(", ")),
+    ))
 }
 
 #[cfg(test)]
@@ -95,16 +112,15 @@ mod tests {
 
     #[test]
     fn all_names_of_a_class_are_found() {
-        for written in
-            [MIRROR_SOURCE.class, "MirrorSourceConnector", "MirrorSource", " MirrorSource\t", plugins()[0].class]
-        {
+        for written in [plugins()[0].class, "MirrorSourceConnector", "MirrorSource", " MirrorSource\t"] {
             assert_eq!(class(written), Ok(ConnectorClass::MirrorSource), "{written}");
         }
     }
 
     #[test]
     fn others_are_told_apart() {
-        for written in ["MirrorCheckpoint", NOT_BUILT[0], "MirrorHeartbeatConnector"] {
+        for written in ["MirrorCheckpoint", ConnectorClass::MirrorCheckpoint.name(), "MirrorHeartbeatConnector"] {
+            assert!(ConnectorClass::named(written).is_ok(), "{written}");
             let message = class(written).unwrap_err();
             assert!(message.contains("not built yet") && message.contains(written), "{message}");
         }

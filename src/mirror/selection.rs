@@ -59,18 +59,18 @@ impl Selection {
     /// No replication policy can be made of its settings.
     pub fn new(config: &SourceConnectorConfig) -> Result<Self, Error> {
         let policy = replication_policy::from_settings(&replication_policy::PolicySettings {
-            class: config.policy.class,
-            separator: config.policy.separator.as_deref(),
-            internal_topic_separator_enabled: config.policy.internal_topic_separator_enabled,
-            source_cluster_alias: Some(&config.policy.source_cluster_alias),
+            class: config.mirror.policy.class,
+            separator: config.mirror.policy.separator.as_deref(),
+            internal_topic_separator_enabled: config.mirror.policy.internal_topic_separator_enabled,
+            source_cluster_alias: Some(&config.mirror.policy.source_cluster_alias),
         })
         .map_err(|error| Error::Policy(error.to_string()))?;
         Ok(Self {
             policy,
             include: config.topics.clone(),
             exclude: config.topics_exclude.clone(),
-            source_alias: config.source_alias.clone(),
-            target_alias: config.target_alias.clone(),
+            source_alias: config.mirror.source_alias.clone(),
+            target_alias: config.mirror.target_alias.clone(),
             heartbeats_replication: config.heartbeats_replication,
             transforms: Transforms::new(config.transforms.clone()),
         })

@@ -43,20 +43,20 @@ impl SourceConnector {
     pub async fn connect(config: SourceConnectorConfig, worker: &Cluster) -> Result<Self, Error> {
         let selection = Selection::new(&config)?;
         let client_id = admin_client_id(&config, Side::Source);
-        let mut source_config = cluster_config(&config.source_alias, &config.source_bootstrap, &client_id);
+        let mut source_config = cluster_config(&config.mirror.source_alias, &config.source_bootstrap, &client_id);
         source_config.rack.clone_from(&config.fetch.rack);
         let mut connector = Self {
             source: Cluster::new(source_config.clone()),
             source_config,
             source_id: String::new(),
             // Known to the user by the connector's name for it, not by the worker's.
-            target: worker.with_alias(config.target_alias.as_str()),
+            target: worker.with_alias(config.mirror.target_alias.as_str()),
             selection,
             config,
             topics: 0,
             failures: BTreeMap::new(),
         };
-        if connector.config.enabled {
+        if connector.config.mirror.enabled {
             connector.source_id = connector.check_clusters(worker).await?;
         }
         Ok(connector)
@@ -66,12 +66,14 @@ impl SourceConnector {
     async fn check_clusters(&self, worker: &Cluster) -> Result<String, Error> {
         let config = &self.config;
         let source = probe(self.source_config.clone());
-        let target =
-            config.target_bootstrap.as_ref().filter(|addresses| addresses.join(",") != worker.addresses()).map(
-                |addresses| {
-                    probe(cluster_config(&config.target_alias, addresses, &admin_client_id(config, Side::Target)))
-                },
-            );
+        let target = config
+            .mirror
+            .target_bootstrap
+            .as_ref()
+            .filter(|addresses| addresses.join(",") != worker.addresses())
+            .map(|addresses| {
+                probe(cluster_config(&config.mirror.target_alias, addresses, &admin_client_id(config, Side::Target)))
+            });
         let target_id = async {
             match &target {
                 Some(target) => cluster_id("reaching the target", target).await.map(Some),
@@ -98,7 +100,7 @@ impl SourceConnector {
             return Err(Error::SameCluster {
                 addresses: source.addresses(),
                 id: source_id,
-                policy: config.policy.class,
+                policy: config.mirror.policy.class,
             });
         }
         Ok(source_id)
@@ -118,10 +120,10 @@ impl SourceConnector {
     /// The source is another cluster than at the start, or the clusters' topics could not be listed or altered at all;
     /// bounded by `admin.timeout.ms`.
     pub async fn sync_topics(&mut self) -> Result<Vec<TopicPartition>, Error> {
-        if !self.config.enabled {
+        if !self.config.mirror.enabled {
             return Ok(Vec::new());
         }
-        let limit = self.config.admin_timeout;
+        let limit = self.config.mirror.admin_timeout;
         let listing = async {
             // Another cluster's topics would be made on the target among those of the one that was meant.
             let id = ask_id(REACHING_SOURCE, &self.source).await?;
@@ -142,7 +144,7 @@ impl SourceConnector {
         let outcome = within(limit, "bringing the target's topics up to date", &self.target, syncing).await?;
         let partitions = mirrored_partitions(&selected.topics, &outcome);
         info!(
-            connector = self.config.name,
+            connector = self.config.mirror.name,
             topics = selected.topics.len(),
             partitions = partitions.len(),
             "topics refreshed"
@@ -162,7 +164,7 @@ impl SourceConnector {
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.config.name
+        &self.config.mirror.name
     }
 
     /// How many source topics should be mirrored, as of the last refresh; [`failures`](Self::failures) among them.
@@ -186,7 +188,7 @@ impl SourceConnector {
     /// MirrorMaker's split: dealt round-robin over min(tasks.max, n) tasks.
     #[must_use]
     pub fn task_partitions(&self, partitions: &[TopicPartition]) -> Vec<Vec<TopicPartition>> {
-        split(partitions, self.config.tasks_max)
+        split(partitions, self.config.mirror.tasks_max)
     }
 
     /// What a task copies, and from where. `positions` holds the last replicated source offset of each partition that
@@ -204,7 +206,7 @@ impl SourceConnector {
         rate: &RateCap,
         events: &Events,
     ) -> FlowSpec {
-        let name = format!("{}-{task}", self.config.name);
+        let name = format!("{}-{task}", self.config.mirror.name);
         for partition in self.without_start(partitions, positions) {
             error!(task = name, %partition, "no stored position and auto.offset.reset=none: partition is not copied");
         }
@@ -337,11 +339,11 @@ fn mirrored_partitions(topics: &[MirroredTopic], outcome: &Outcome) -> Vec<Topic
 /// The beginning of client ids, as `MirrorConnectorConfig` makes it; `owner` is the connector or its task. Brokers' quotas
 /// and request logs go by them, so they are MirrorMaker's.
 fn client_id(config: &SourceConnectorConfig, owner: &str) -> String {
-    format!("{}->{}|{owner}", config.source_alias, config.target_alias)
+    format!("{}->{}|{owner}", config.mirror.source_alias, config.mirror.target_alias)
 }
 
 fn admin_client_id(config: &SourceConnectorConfig, side: Side) -> String {
-    format!("{}|replication-{}-admin", client_id(config, &config.name), side.name())
+    format!("{}|replication-{}-admin", client_id(config, &config.mirror.name), side.name())
 }
 
 fn cluster_config(alias: &str, bootstrap: &[String], client_id: &str) -> ClusterConfig {

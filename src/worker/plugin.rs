@@ -132,16 +132,16 @@ impl Plugin for MirrorSource {
         let (cluster, limits, open) = (self.cluster.clone(), self.limits.clone(), self.maps.clone());
         let replication_factor = self.worker.offset_storage.replication_factor;
         Ok(Opened {
-            enabled: config.enabled,
-            source_alias: config.source_alias.clone(),
+            enabled: config.mirror.enabled,
+            source_alias: config.mirror.source_alias.clone(),
             refresh: config.refresh_topics,
             hints: config.hints.clone(),
-            source_name: format!("cluster {} at {}", config.source_alias, config.source_bootstrap.join(",")),
+            source_name: format!("cluster {} at {}", config.mirror.source_alias, config.source_bootstrap.join(",")),
             max_bytes_per_second: config.max_bytes_per_second,
             connect: Box::new(move |rate, events| {
                 Box::pin(async move {
                     let connector = SourceConnector::connect(config, &cluster).await.map_err(|error| causes(&error))?;
-                    let maps = if connector.config().enabled && connector.config().offset_map {
+                    let maps = if connector.config().mirror.enabled && connector.config().offset_map {
                         open_maps(&open, &cluster, connector.config(), replication_factor)
                             .await
                             .map_err(|error| causes(&error))?
@@ -163,10 +163,10 @@ async fn open_maps(
     config: &SourceConnectorConfig,
     replication_factor: i16,
 ) -> Result<Option<OffsetMaps>, offsets::Error> {
-    let target = worker.with_alias(config.target_alias.as_str());
-    match open.open(&target, &config.source_alias, replication_factor).await {
+    let target = worker.with_alias(config.mirror.target_alias.as_str());
+    match open.open(&target, &config.mirror.source_alias, replication_factor).await {
         Err(error) if error.is_denied() => {
-            tracing::warn!(connector = config.name, "{error}: records may be copied twice after a crash");
+            tracing::warn!(connector = config.mirror.name, "{error}: records may be copied twice after a crash");
             Ok(None)
         }
         opened => opened.map(Some),

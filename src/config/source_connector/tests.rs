@@ -21,10 +21,10 @@ fn parse(more: &str) -> Result<SourceConnectorConfig, ConfigErrors> {
 #[test]
 fn defaults_are_mirrormakers() {
     let config = parse("").unwrap();
-    assert_eq!((config.name.as_str(), config.tasks_max, config.enabled), ("mm2-msc", 1, true));
-    assert_eq!((config.source_alias.as_str(), config.target_alias.as_str()), ("A", "target"));
+    assert_eq!((config.mirror.name.as_str(), config.mirror.tasks_max, config.mirror.enabled), ("mm2-msc", 1, true));
+    assert_eq!((config.mirror.source_alias.as_str(), config.mirror.target_alias.as_str()), ("A", "target"));
     assert_eq!(config.source_bootstrap, ["a:9092"]);
-    assert_eq!(config.target_bootstrap, None);
+    assert_eq!(config.mirror.target_bootstrap, None);
     assert!(config.topics.matches("anything"));
     for topic in ["mm2-offset-syncs.b.internal", "a.replica", "__consumer_offsets"] {
         assert!(config.topics_exclude.matches(topic), "{topic}");
@@ -35,14 +35,21 @@ fn defaults_are_mirrormakers() {
     }
     assert!(!config.config_properties_exclude.matches("retention.ms"));
     assert!(!config.use_defaults_from_source);
-    assert_eq!(config.refresh_topics, Some(Duration::from_secs(600)));
+    let often = Some(Duration::from_secs(600));
+    assert_eq!((config.refresh_topics, config.sync_topic_configs, config.sync_topic_acls), (often, often, often));
+    let syncs = OffsetSyncs { location: Side::Source, replication_factor: 3, lag_max: 100 };
+    assert_eq!((config.offset_syncs, config.alter_configs), (Some(syncs), AlterConfigs::Requested));
+    let acls = &config.acls;
+    assert!(!(acls.prefixed || acls.write || acls.groups || acls.transactional_ids || acls.remove));
+    assert_eq!(acls.principals.name("CN=anna").as_deref(), Some("CN=anna"));
+    assert_eq!(config.topic_deletion, None);
     assert_eq!(config.replication_factor, 2);
     assert!(config.heartbeats_replication);
-    assert_eq!(config.admin_timeout, Duration::from_secs(60));
+    assert_eq!(config.mirror.admin_timeout, Duration::from_secs(60));
     assert_eq!(config.auto_offset_reset, AutoOffsetReset::Earliest);
-    assert_eq!(config.policy.class, "org.apache.kafka.connect.mirror.DefaultReplicationPolicy");
-    assert_eq!(config.policy.separator, None);
-    assert!(config.policy.internal_topic_separator_enabled);
+    assert_eq!(config.mirror.policy.class, "org.apache.kafka.connect.mirror.DefaultReplicationPolicy");
+    assert_eq!(config.mirror.policy.separator, None);
+    assert!(config.mirror.policy.internal_topic_separator_enabled);
     assert_eq!(config.max_bytes_per_second, None);
     assert_eq!((config.compression, config.poison), (Compression::Keep, PoisonPolicy::Fail));
     assert_eq!(config.gaps, GapPolicies::default());
@@ -65,18 +72,18 @@ fn what_is_set_is_read() {
          transforms.b.headers=x\ntransforms.b.heders=y\n",
     )
     .unwrap();
-    assert_eq!((config.tasks_max, config.enabled), (4, false));
-    assert_eq!(config.target_bootstrap, Some(vec!["b:1".to_owned(), "c:2".to_owned()]));
+    assert_eq!((config.mirror.tasks_max, config.mirror.enabled), (4, false));
+    assert_eq!(config.mirror.target_bootstrap, Some(vec!["b:1".to_owned(), "c:2".to_owned()]));
     assert!(config.topics.matches("y") && config.topics_exclude.matches("y") && !config.topics_exclude.matches("x"));
     assert!(!config.config_properties_exclude.matches("min.insync.replicas"));
     assert!(config.use_defaults_from_source && !config.heartbeats_replication);
     assert_eq!((config.refresh_topics, config.replication_factor), (None, -1));
-    assert_eq!(config.admin_timeout, Duration::from_millis(5));
+    assert_eq!(config.mirror.admin_timeout, Duration::from_millis(5));
     assert_eq!(config.auto_offset_reset, AutoOffsetReset::Latest);
     assert_eq!(config.isolation_level, IsolationLevel::ReadUncommitted);
-    assert_eq!(config.policy.class, "com.amazonaws.kafka.samples.CustomMM2ReplicationPolicy");
-    assert_eq!(config.policy.separator.as_deref(), Some(" "), "not trimmed");
-    assert!(!config.policy.internal_topic_separator_enabled);
+    assert_eq!(config.mirror.policy.class, "com.amazonaws.kafka.samples.CustomMM2ReplicationPolicy");
+    assert_eq!(config.mirror.policy.separator.as_deref(), Some(" "), "not trimmed");
+    assert!(!config.mirror.policy.internal_topic_separator_enabled);
     assert_eq!(config.max_bytes_per_second, Some(500_000));
     assert_eq!(config.compression, Compression::Configured(Compressor::Zstd { level: 3 }));
     assert_eq!(config.transforms.len(), 2);
@@ -85,6 +92,21 @@ fn what_is_set_is_read() {
     assert_eq!(config.poison, PoisonPolicy::Park { topic: "kmirror.poison.A".to_owned() });
     let gaps = GapPolicies { target_regressed: GapPolicy::Recopy, ..GapPolicies::default() };
     assert_eq!(config.gaps, gaps);
+    let config = parse(
+        "emit.offset-syncs.enabled=false\nsync.topic.configs.interval.seconds=5\nsync.topic.acls.enabled=false\n\
+         use.incremental.alter.configs=never\nkmirror.topic.deletion= 60000 \nkmirror.acls.prefixed=true\n\
+         kmirror.acls.write=true\nkmirror.acls.groups=true\nkmirror.acls.transactional.ids=true\n\
+         kmirror.acls.remove=true\nkmirror.acls.principal.mapping.rules=RULE:^CN=(.*)$/$1/L",
+    )
+    .unwrap();
+    assert_eq!((config.offset_syncs, config.alter_configs), (None, AlterConfigs::Never));
+    assert_eq!((config.sync_topic_configs, config.sync_topic_acls), (Some(Duration::from_secs(5)), None));
+    assert_eq!(config.topic_deletion, Some(Duration::from_secs(60)));
+    let acls = &config.acls;
+    assert!(acls.prefixed && acls.write && acls.groups && acls.transactional_ids && acls.remove);
+    assert_eq!((acls.principals.name("CN=Anna").as_deref(), acls.principals.name("anna")), (Some("anna"), None));
+    assert_eq!(parse("use.incremental.alter.configs=required").unwrap().alter_configs, AlterConfigs::Required);
+    assert_eq!(parse("kmirror.topic.deletion=0").unwrap().topic_deletion, Some(Duration::ZERO));
     assert_eq!(parse("kmirror.max.bytes.per.second=0").unwrap().max_bytes_per_second, None);
 }
 
@@ -147,6 +169,25 @@ fn one_error_a_key() {
         ("transforms=a", "transforms.a.type", "Missing required configuration \"transforms.a.type\""),
         ("predicates=a\npredicates.a.type=X", "predicates.a.type", "Class X could not be found. There are: "),
         ("exactly.once.support=required", "exactly.once.support", "not built yet"),
+        (
+            "exactly.once.support=Required\nconsumer.isolation.level=read_uncommitted",
+            "exactly.once.support",
+            "isolation.level of the source's consumer has to be read_committed",
+        ),
+        ("kmirror.topic.deletion=1 h", "kmirror.topic.deletion", "Value must be never, or a number of at least 0"),
+        ("kmirror.acls.remove=x", "kmirror.acls.remove", "either true or false"),
+        (
+            "kmirror.acls.principal.mapping.rules=RULE:a/b",
+            "kmirror.acls.principal.mapping.rules",
+            "neither DEFAULT nor RULE:pattern/replacement/ with L or U behind it: RULE:a/b",
+        ),
+        ("sync.topic.configs.interval.seconds=0", "sync.topic.configs.interval.seconds", "at least 1"),
+        ("ssl.keystore.password=x\nsasl.login.connect.timeout.ms=x", "sasl.login.connect.timeout.ms", "Not a number"),
+        (
+            "offset-syncs.topic.location=target\ntarget.producer.security.protocol=SSL",
+            "target.producer.security.protocol",
+            "not built yet: PLAINTEXT only",
+        ),
         ("offsets.storage.topic=mine", "offsets.storage.topic", "not built yet"),
         ("errors.tolerance=some", "errors.tolerance", "String must be one of: none, all"),
         ("consumer.auto.offset.reset=by_duration:P1D", "consumer.auto.offset.reset", "by_duration is not built yet"),
@@ -166,11 +207,102 @@ fn one_error_a_key() {
 }
 
 #[test]
+fn exactly_once_needs_committed_records_of_the_consumer_that_counts() {
+    let messages = |lines: &str| {
+        let errors = parse(&format!("exactly.once.support=required\ntasks.max=0\n{lines}")).unwrap_err();
+        let keys: Vec<String> = errors.0.iter().map(|error| error.key.clone()).collect();
+        assert_eq!(keys, ["tasks.max", "exactly.once.support"], "one a key, whatever is wrong beside it");
+        errors.0[1].message.clone()
+    };
+    let (plain, source) = ("consumer.isolation.level=", "source.consumer.isolation.level=");
+    for (lines, is_named) in [
+        (String::new(), false),
+        (format!("{plain}read_committed"), false),
+        (format!("{plain}read_uncommitted"), true),
+        (format!("{plain}read_committed\n{source}read_uncommitted"), true),
+        (format!("{plain}read_uncommitted\n{source}read_committed"), false),
+    ] {
+        assert_eq!(messages(&lines).contains("isolation.level"), is_named, "{lines}");
+    }
+}
+
+#[test]
+fn topics_are_matched_as_by_the_default_filter() {
+    let selected = |lines: &str, topic: &str| {
+        let config = parse(lines).unwrap();
+        config.topics.matches(topic) && !config.topics_exclude.matches(topic)
+    };
+    for (lines, topic, expected) in [
+        ("topics=topic1", "topic1", true),
+        ("topics=topic1", "topic2", false),
+        ("topics=", "topic1", false),
+        ("topics=.*", "topic1", true),
+        ("", "topic1", true),
+        ("", "mm2-offset-syncs.b.internal", false),
+        ("", "__consumer_offsets", false),
+        ("", "a.replica", false),
+        ("topics=topic1,topic2", "topic2", true),
+        ("topics=topic1,topic2", "topic3", false),
+        ("topics=prefix.*", "prefix-a", true),
+        ("topics=topic.*\ntopics.exclude=topic2", "topic1", true),
+        ("topics=topic.*\ntopics.exclude=topic2", "topic2", false),
+        ("topics=topic.*\ntopics.blacklist=topic2,topic3", "topic3", false),
+        ("topics=topic.*\ntopics.exclude=", "topic2", true),
+    ] {
+        assert_eq!(selected(lines, topic), expected, "{lines}: {topic}");
+    }
+}
+
+#[test]
+fn topic_settings_are_matched_as_by_the_default_filter() {
+    let copied = |lines: &str, setting: &str| !parse(lines).unwrap().config_properties_exclude.matches(setting);
+    for (lines, setting, expected) in [
+        ("", "cleanup.policy", true),
+        ("", "min.insync.replicas", false),
+        ("", "follower.replication.throttled.replicas", false),
+        ("config.properties.exclude=prop2", "min.insync.replicas", true),
+        ("config.properties.exclude=prop2", "prop1", true),
+        ("config.properties.exclude=prop2", "prop2", false),
+        ("config.properties.blacklist=a, delete\\\\.retention\\\\..*", "delete.retention.ms", false),
+    ] {
+        assert_eq!(copied(lines, setting), expected, "{lines}: {setting}");
+    }
+}
+
+#[test]
+fn offset_syncs_go_where_their_location_says() {
+    let lines = "target.cluster.alias=B\ntarget.cluster.bootstrap.servers=b:1\nproducer.acks=1\n\
+                 source.producer.linger.ms=1\ntarget.producer.linger.ms=2\nadmin.retries=3\ntarget.admin.retries=4\n";
+    for (location, alias, address, linger, retries) in
+        [("source", "B", "a:9092", "1", "3"), ("target", "A", "b:1", "2", "4")]
+    {
+        let text = format!(
+            "name=n\nconnector.class=MirrorSource\nsource.cluster.alias=A\nsource.cluster.bootstrap.servers=a:9092\n\
+             {lines}offset-syncs.topic.location={location}\n"
+        );
+        let raw = read_properties(&text).unwrap();
+        let config = SourceConnectorConfig::parse(&raw, &worker("")).unwrap();
+        let side = config.offset_syncs.unwrap().location;
+        assert_eq!(config.mirror.offset_syncs_alias(side), alias, "mm2-offset-syncs.{alias}.internal");
+        let producer = effective_client(&raw, side, ClientRole::Producer);
+        let admin = effective_client(&raw, side, ClientRole::Admin);
+        assert_eq!(producer["bootstrap.servers"].value, address);
+        assert_eq!((producer["linger.ms"].value.as_str(), producer["acks"].value.as_str()), (linger, "1"));
+        assert_eq!(
+            (&admin["bootstrap.servers"].value, admin["retries"].value.as_str()),
+            (&address.to_owned(), retries)
+        );
+    }
+}
+
+#[test]
 fn what_is_accepted_and_changes_nothing() {
     for line in [
         "errors.tolerance=all\nerrors.log.enable=true",
         "exactly.once.support=requested",
         "emit.offset-syncs.enabled=false",
+        "connector.plugin.version=4.1.0",
+        "ssl.keystore.location=x\nssl.keystore.password=x",
         "security.protocol=sasl_ssl",
         "producer.override.bootstrap.servers=w:9092",
         "transforms=",
@@ -274,7 +406,7 @@ fn the_aws_samples_connector_is_taken_as_it_is() {
     assert!(plain["key.converter"].starts_with(' '));
     let config = SourceConnectorConfig::parse(&plain, &worker("")).unwrap();
     assert!(config.topics.matches("ExampleTopic1") && !config.topics.matches("Other"));
-    assert_eq!((config.tasks_max, config.replication_factor), (4, 3));
+    assert_eq!((config.mirror.tasks_max, config.replication_factor), (4, 3));
     // What tunes the producer, what nobody reads, and what is not built.
     let warned = |hint: &Hint| matches!(hint, Hint::Warn(_));
     assert_eq!(config.hints.iter().map(warned).collect::<Vec<_>>(), [true, false, false], "{:#?}", config.hints);
