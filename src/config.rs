@@ -28,6 +28,7 @@ mod regex_list;
 mod replacement;
 mod source_connector;
 mod transforms;
+mod validate;
 mod values;
 mod worker;
 
@@ -59,4 +60,5 @@ pub use source_connector::{AlterConfigs, OffsetSyncs, SourceConnectorConfig};
 pub use transforms::{
     Condition, Predicate, RegexRouter, TimestampRouter, TransformStage, Transformation, transform_stages,
 };
+pub use validate::{ConfigInfo, ConfigInfos, Definition, validate};
 pub use worker::{OverridePolicy, StorageTopic, WorkerConfig};

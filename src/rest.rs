@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod limits;
 mod offsets;
+mod plugins;
 mod root;
 mod shapes;
 
@@ -148,9 +149,10 @@ fn route(router: Router<Arc<Worker>>, path: &str, methods: MethodRouter<Arc<Work
 }
 
 fn router(worker: Arc<Worker>, body_timeout: Duration) -> Router {
-    let routes: [(&str, MethodRouter<Arc<Worker>>); 16] = [
+    let routes: [(&str, MethodRouter<Arc<Worker>>); 17] = [
         ("/health", get(root::health)),
-        ("/connector-plugins", get(root::plugins)),
+        ("/connector-plugins", get(plugins::plugins)),
+        ("/connector-plugins/{plugin}/config/validate", put(plugins::validate)),
         ("/kmirror/limits", get(limits::limits).put(limits::change)),
         ("/connectors", get(connectors::list).post(connectors::create)),
         ("/connectors/{connector}", get(connectors::info).delete(connectors::delete)),

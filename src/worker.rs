@@ -99,8 +99,8 @@ impl Worker {
     }
 
     /// Its configuration.
-    #[cfg(test)]
-    pub(crate) fn config(&self) -> &WorkerConfig {
+    #[must_use]
+    pub fn config(&self) -> &WorkerConfig {
         &self.config
     }
 

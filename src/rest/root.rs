@@ -1,17 +1,14 @@
-//! `/`, `/health` and `/connector-plugins`: about the worker itself.
+//! `/` and `/health`: about the worker itself.
 
 use axum::{Json, extract::State, http::StatusCode};
 
 use super::{
-    Answer, AppState, Query,
-    shapes::{HealthBody, PluginBody, ServerInfoBody},
+    Answer, AppState,
+    shapes::{HealthBody, ServerInfoBody},
 };
-use crate::{
-    config::{self, Plugin},
-    worker::Health,
-};
+use crate::worker::Health;
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Set where releases are built.
 const COMMIT: Option<&str> = option_env!("KMIRROR_COMMIT");
 
@@ -36,10 +33,4 @@ pub(super) async fn health(State(worker): AppState) -> (StatusCode, Json<HealthB
         Health::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", "Worker is shutting down.".to_owned()),
     };
     (code, Json(HealthBody { status, message }))
-}
-
-/// `connectorsOnly=false` adds converters and the like in Connect; there are none here, so it changes nothing.
-pub(super) async fn plugins(_: Query) -> Json<Vec<PluginBody>> {
-    let plugin = |plugin: &Plugin| PluginBody { class: plugin.class, r#type: plugin.kind, version: VERSION };
-    Json(config::plugins().iter().map(plugin).collect())
 }

@@ -104,13 +104,6 @@ pub(super) struct ExpandedBody {
 }
 
 #[derive(Serialize)]
-pub(super) struct PluginBody {
-    pub(super) class: &'static str,
-    pub(super) r#type: &'static str,
-    pub(super) version: &'static str,
-}
-
-#[derive(Serialize)]
 pub(super) struct ServerInfoBody {
     pub(super) version: &'static str,
     pub(super) commit: &'static str,

@@ -420,6 +420,62 @@ async fn bad_bodies_are_refused_in_connects_shape() {
 }
 
 #[tokio::test]
+async fn configurations_are_judged_key_by_key() {
+    // A worker need not have started for that.
+    let server = Server::start(unstarted_worker()).await;
+    let judged = async |plugin: &str, body: &str| {
+        let reply = server.call("PUT", &format!("/connector-plugins/{plugin}/config/validate"), body).await;
+        assert_eq!(reply.code, 200, "{plugin}: {}", reply.body);
+        reply
+    };
+    let config =
+        r#"{"connector.class":"MirrorSource","name":"c","tasks.max":0,"source.cluster.alias":"A","topics":null}"#;
+    let reply = judged("MirrorSourceConnector", config).await;
+    let start = r#"{"name":"MirrorSource","error_count":3,"groups":["Common","Transforms","Predicates","Error Handling","Topic Creation","Exactly Once Support","offsets.topic"],"configs":[{"definition":null,"value":{"name":"source.cluster.bootstrap.servers","value":null,"recommended_values":[],"errors":["Missing required configuration \"source.cluster.bootstrap.servers\" which has no default value."],"visible":true}},{"definition":{"name":"name","type":"STRING","required":true,"default_value":null,"importance":"HIGH","documentation":"Name of the connector, unique within the group.","group":"Common","width":"MEDIUM","display_name":"Connector name","dependents":[],"order":1},"value":{"name":"name","value":"c","recommended_values":[],"errors":[],"visible":true}},"#;
+    assert!(reply.body.starts_with(start), "{}", &reply.body[..start.len().min(reply.body.len())]);
+    let tasks = r#"{"definition":{"name":"tasks.max","type":"INT","required":false,"default_value":"1","importance":"HIGH","documentation":"The most tasks to make.","group":"Common","width":"SHORT","display_name":"Tasks max","dependents":[],"order":4},"value":{"name":"tasks.max","value":"0","recommended_values":[],"errors":["Invalid value 0 for configuration tasks.max: Value must be at least 1"],"visible":true}}"#;
+    assert!(reply.body.contains(tasks), "{}", reply.body);
+    let alias = r#"{"definition":{"name":"source.cluster.alias","type":"STRING","required":true,"default_value":null,"importance":"HIGH","documentation":"Name of the source cluster, in remote topic names and stored positions.","group":null,"width":"NONE","display_name":"source.cluster.alias","dependents":[],"order":-1},"#;
+    assert!(reply.body.contains(alias), "{}", reply.body);
+
+    // Also of connectors that can't be made.
+    for class in ["MirrorCheckpoint", "org.apache.kafka.connect.mirror.MirrorHeartbeatConnector"] {
+        let json = judged(class, &format!(r#"{{"connector.class":"{class}"}}"#)).await.json();
+        let of =
+            |key: &str| json["configs"].as_array().unwrap().iter().filter(|info| info["value"]["name"] == key).count();
+        let own = if class.contains("Heartbeat") { "emit.heartbeats.enabled" } else { "groups.exclude" };
+        assert_eq!((json["name"].as_str(), of("name"), of(own)), (Some(class), 1, 1));
+    }
+
+    let path = "/connector-plugins/MirrorCheckpoint/config/validate";
+    for (body, message) in [
+        (r#"{"name":"c"}"#, "Connector config {name=c} contains no connector type"),
+        (config, "Included connector type MirrorSource does not match request type MirrorCheckpoint"),
+        ("[]", "The configuration is an array; a JSON object is expected"),
+    ] {
+        assert_eq!(server.call("PUT", path, body).await.error(), (400, message.to_owned()), "{body}");
+    }
+    let unknown =
+        server.call("PUT", "/connector-plugins/X/config/validate", r#"{"connector.class":"X"}"#).await.error();
+    assert!(
+        unknown.0 == 400 && unknown.1.starts_with("Failed to find any class that implements Connector"),
+        "{unknown:?}"
+    );
+    assert_eq!(server.get(path).await.error().0, 405);
+}
+
+#[tokio::test]
+async fn connectors_that_cannot_be_made_are_refused() {
+    let (_clusters, server) = started().await;
+    for class in ["MirrorCheckpoint", "org.apache.kafka.connect.mirror.MirrorHeartbeatConnector"] {
+        let config = CONFIG.replace("MirrorSourceConnector", class);
+        let (code, message) = server.call("PUT", "/connectors/c/config", &config).await.error();
+        assert!(code == 400 && message.contains("is not built yet"), "{message}");
+    }
+    assert_eq!(server.get("/connectors").await.body, "[]");
+}
+
+#[tokio::test]
 async fn null_is_no_value_of_a_setting() {
     let (_clusters, server) = started().await;
     let text = "Connector configuration is invalid and contains the following 1 error(s):\n\
