@@ -24,6 +24,8 @@ mod plugin;
 mod poison;
 mod principal_rules;
 mod properties;
+#[cfg(test)]
+mod reference;
 mod regex_list;
 mod replacement;
 mod source_connector;

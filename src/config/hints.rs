@@ -218,21 +218,33 @@ fn misspelt_hint(misspelt: &[(&str, String)]) -> Option<Hint> {
     (!texts.is_empty()).then(|| Hint::Warn(format!("not known: {}", texts.join(", "))))
 }
 
-/// What MirrorMaker's source connector does beside copying records.
+/// Keys of a MirrorSourceConnector for what it does beside copying records and can't do yet, and the value that asks for
+/// nothing.
+pub(super) const NOT_BUILT: [(&str, &str); 10] = [
+    ("sync.topic.configs.enabled", "false"),
+    ("sync.topic.acls.enabled", "false"),
+    ("emit.offset-syncs.enabled", "false"),
+    ("kmirror.acls.prefixed", "false"),
+    ("kmirror.acls.write", "false"),
+    ("kmirror.acls.groups", "false"),
+    ("kmirror.acls.transactional.ids", "false"),
+    ("kmirror.acls.remove", "false"),
+    ("kmirror.acls.principal.mapping.rules", "DEFAULT"),
+    ("kmirror.topic.deletion", "never"),
+];
+
+/// Keys of a worker that have no effect yet.
+pub(super) const NOT_BUILT_OF_WORKER: [&str; 5] = [
+    "admin.listeners",
+    "rest.extension.classes",
+    "access.control.allow.origin",
+    "access.control.allow.methods",
+    "response.http.headers.config",
+];
+
 fn not_built_hint(values: &Values) -> Option<Hint> {
-    let features = [
-        "sync.topic.configs.enabled",
-        "sync.topic.acls.enabled",
-        "emit.offset-syncs.enabled",
-        "kmirror.acls.prefixed",
-        "kmirror.acls.write",
-        "kmirror.acls.groups",
-        "kmirror.acls.transactional.ids",
-        "kmirror.acls.remove",
-    ];
-    let texts = [("kmirror.topic.deletion", "never"), ("kmirror.acls.principal.mapping.rules", "DEFAULT")];
-    let mut on: Vec<&str> = features.into_iter().filter(|key| values.boolean(key)).collect();
-    on.extend(texts.iter().filter(|(key, off)| values.text(key) != Some(off)).map(|(key, _)| *key));
+    let is_on = |(key, off): &&(&str, &str)| values.shown(key).is_some_and(|value| value != *off);
+    let on: Vec<&str> = NOT_BUILT.iter().filter(is_on).map(|(key, _)| *key).collect();
     (!on.is_empty() && values.boolean("enabled")).then(|| {
         let text = "this version copies records, and topic settings when it makes a topic; on, and without effect yet";
         Hint::Info(format!("{text}: {}", on.join(", ")))
@@ -245,15 +257,7 @@ pub(super) fn worker_hints(raw: &Properties) -> Vec<Hint> {
     let (mut not_built, mut policies, mut misspelt) = (Vec::new(), Vec::new(), Vec::new());
     for (key, value) in raw {
         match key.as_str() {
-            "admin.listeners"
-            | "rest.extension.classes"
-            | "access.control.allow.origin"
-            | "access.control.allow.methods"
-            | "response.http.headers.config"
-                if !value.trim().is_empty() =>
-            {
-                not_built.push(key.as_str());
-            }
+            key if NOT_BUILT_OF_WORKER.contains(&key) && !value.trim().is_empty() => not_built.push(key),
             "config.storage.cleanup.policy" | "offset.storage.cleanup.policy" | "status.storage.cleanup.policy"
                 if value.trim() != "compact" =>
             {
