@@ -241,6 +241,29 @@ mod tests {
     }
 
     #[test]
+    fn every_client_has_its_layers() {
+        for side in [Side::Source, Side::Target] {
+            for role in [ClientRole::Consumer, ClientRole::Producer, ClientRole::Admin] {
+                let (side_name, role_name) = (side.name(), role.name());
+                let layers = [
+                    format!("{side_name}.cluster.ssl.key.password"),
+                    format!("{role_name}.ssl.key.password"),
+                    format!("{side_name}.{role_name}.ssl.key.password"),
+                ];
+                for set in 1..=layers.len() {
+                    let raw = layers[..set].iter().map(|key| (key.clone(), key.clone())).collect();
+                    let client = effective_client(&raw, side, role);
+                    assert_eq!(client["ssl.key.password"].value, layers[set - 1]);
+                }
+                let other = if side == Side::Source { "target" } else { "source" };
+                let others = [format!("{other}.cluster.ssl.key.password"), format!("{other}.{role_name}.x")];
+                let raw = others.iter().map(|key| (key.clone(), String::new())).collect();
+                assert!(effective_client(&raw, side, role).keys().all(|key| key != "x" && key != "ssl.key.password"));
+            }
+        }
+    }
+
+    #[test]
     fn auto_commit_cannot_be_turned_on() {
         let raw = properties(&[("source.consumer.enable.auto.commit", "true")]);
         let consumer = effective_client(&raw, Side::Source, ClientRole::Consumer);

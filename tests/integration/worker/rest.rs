@@ -25,6 +25,30 @@ async fn refused(worker: &Kmirror, method: &str, path: &str, body: Option<&Value
 }
 
 #[tokio::test]
+async fn configurations_are_judged_without_making_a_connector() -> Result<()> {
+    let pair = pair().await?;
+    let worker = Kmirror::on(&pair.target).start().await?;
+    let mut config = connector(&pair.source, &pair.target, "t", &[("name", "c"), ("tasks.max", "many")]);
+    let path = "/connector-plugins/MirrorSourceConnector/config/validate";
+    let answer = worker.request("PUT", path, Some(&config)).await?;
+    let infos = answer.json().with_context(|| format!("{answer:?}"))?;
+    ensure!(answer.status == 200 && infos["error_count"] == 1, "{answer:?}");
+    let wrong = |info: &&Value| !list(&info["value"]["errors"]).is_empty();
+    let errors: Vec<&Value> = list(&infos["configs"]).iter().filter(wrong).map(|info| &info["value"]["name"]).collect();
+    ensure!(errors == ["tasks.max"], "{errors:?}");
+    let connectors = worker.request("GET", "/connectors", None).await?.json()?;
+    ensure!(connectors == json!([]), "{connectors}");
+
+    config["connector.class"] = json!("MirrorCheckpoint");
+    let other = refused(&worker, "PUT", path, Some(&config), 400).await?;
+    ensure!(
+        other == "Included connector type MirrorCheckpoint does not match request type MirrorSourceConnector",
+        "{other}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn wrong_configurations_are_refused_by_key() -> Result<()> {
     let pair = pair().await?;
     let worker = Kmirror::on(&pair.target).start().await?;
