@@ -164,9 +164,10 @@ impl Connection {
         room: Option<Reservation>,
     ) -> Result<R::Response> {
         let correlation = self.next_correlation();
-        let frame = encode(request, version, correlation, &self.shared.peer.client_id).map_err(|cause| {
-            self.malformed(R::API, format!("the request can't be written in version {version}: {cause}"))
-        })?;
+        let frame =
+            encode(&*request.fit(version), version, correlation, &self.shared.peer.client_id).map_err(|cause| {
+                self.malformed(R::API, format!("the request can't be written in version {version}: {cause}"))
+            })?;
         let mut body = self.exchange(R::API, correlation, vec![frame], patience, room).await?;
         let response = decode_header::<ResponseHeader>(&mut body, R::Response::header_version(version))
             .and_then(|_| decode::<R::Response>(&mut body, version))
