@@ -1,11 +1,10 @@
-//! Topics, their settings and groups: requests that change or describe a cluster.
+//! Topics and their settings: requests that change or describe a cluster.
 
 use std::collections::HashMap;
 
 use kafka_protocol::{
     messages::{
-        CreatePartitionsRequest, CreateTopicsRequest, DescribeConfigsRequest, DescribeGroupsRequest, GroupId,
-        MetadataRequest, TopicName,
+        CreatePartitionsRequest, CreateTopicsRequest, DescribeConfigsRequest, MetadataRequest, TopicName,
         create_partitions_request::CreatePartitionsTopic,
         create_topics_request::{CreatableTopic, CreatableTopicConfig},
         describe_configs_request::DescribeConfigsResource,
@@ -19,7 +18,7 @@ use crate::{
     call::Call,
     cluster::{Cluster, Route},
     error::{Error, Result},
-    types::{ConfigEntry, ConfigSource, GroupDescription, NewTopic, TopicRights},
+    types::{ConfigEntry, ConfigSource, NewTopic, TopicRights},
 };
 
 /// Resource type of a topic in DescribeConfigs.
@@ -31,7 +30,6 @@ const TOPICS_PER_REQUEST: usize = 200;
 /// Operations of KIP-430, by the bits that stand for them.
 const READ: i32 = 1 << 3;
 const WRITE: i32 = 1 << 4;
-const GROUP_ID_NOT_FOUND: i16 = 69;
 const NOT_CONTROLLER: i16 = 41;
 
 /// Topic → error code and the broker's words.
@@ -154,39 +152,6 @@ impl Cluster {
         }
     }
 
-    /// A group's state and members. A group that does not exist is `Dead` without members.
-    ///
-    /// # Errors
-    /// When its coordinator can't be found or asked within the request timeout, or the right to describe it is missing.
-    pub async fn describe_group(&self, group: &str) -> Result<GroupDescription> {
-        let request = DescribeGroupsRequest::default().with_groups(vec![GroupId(text(group))]);
-        self.routed(Route::GroupCoordinator(group), &request, |answer| {
-            let resource = || format!("group {group}");
-            let Some(told) = answer.groups.into_iter().next() else {
-                return Err(self.unanswered(DescribeGroupsRequest::API, group));
-            };
-            if told.error_code == GROUP_ID_NOT_FOUND {
-                return Ok(GroupDescription {
-                    state: "Dead".to_owned(),
-                    protocol_type: String::new(),
-                    members: Vec::new(),
-                });
-            }
-            self.check(
-                DescribeGroupsRequest::API,
-                resource,
-                told.error_code,
-                told.error_message.map(|m| m.to_string()),
-            )?;
-            Ok(GroupDescription {
-                state: told.group_state.to_string(),
-                protocol_type: told.protocol_type.to_string(),
-                members: told.members.iter().map(|m| format!("{} @ {}", &*m.client_id, &*m.client_host)).collect(),
-            })
-        })
-        .await
-    }
-
     /// Outcomes by topic. One NOT_CONTROLLER speaks for all: the request has to go to another broker.
     fn controller_told(
         &self,
@@ -205,7 +170,7 @@ impl Cluster {
         i32::try_from(self.request_timeout().as_millis()).unwrap_or(i32::MAX)
     }
 
-    fn unanswered(&self, api: &'static str, name: &str) -> crate::Error {
+    pub(crate) fn unanswered(&self, api: &'static str, name: &str) -> crate::Error {
         self.refused(api, name.to_owned(), UNKNOWN_SERVER_ERROR, Some("the answer leaves it out".to_owned()))
     }
 

@@ -8,9 +8,7 @@ use std::{
 };
 
 use kafka_protocol::{
-    messages::{
-        FindCoordinatorRequest, MetadataRequest, MetadataResponse, TopicName, metadata_request::MetadataRequestTopic,
-    },
+    messages::{MetadataRequest, MetadataResponse, TopicName, metadata_request::MetadataRequestTopic},
     protocol::StrBytes,
 };
 use tokio::time::{Instant, sleep, sleep_until};
@@ -85,7 +83,6 @@ pub(crate) enum Lane {
 pub(crate) enum Route<'a> {
     Any,
     Controller,
-    GroupCoordinator(&'a str),
     Leader(&'a TopicPartition),
 }
 
@@ -209,6 +206,12 @@ impl Cluster {
         });
     }
 
+    /// The brokers that the cluster lists now.
+    pub(crate) async fn brokers(&self) -> Result<Vec<i32>> {
+        self.ask_metadata(Some(&[])).await?;
+        Ok(self.cache().anybody())
+    }
+
     pub(crate) fn rack(&self) -> Option<&str> {
         self.config.rack.as_deref()
     }
@@ -242,7 +245,7 @@ impl Cluster {
     }
 
     /// One round over everybody who might answer; the known brokers must be quick, since one that has frozen never is.
-    async fn any_broker<R: Call>(&self, request: &R) -> Result<R::Response> {
+    pub(crate) async fn any_broker<R: Call>(&self, request: &R) -> Result<R::Response> {
         let known = self.cache().anybody();
         for broker in known {
             let asked = match self.connection(broker, Lane::Control).await {
@@ -409,7 +412,6 @@ impl Cluster {
                 let controller = self.cache().controller;
                 Ok(controller)
             }
-            Route::GroupCoordinator(group) => self.group_coordinator(group).await.map(Some),
             Route::Leader(partition) => {
                 // Asked for each time: admin calls are rare, and a leader that moved is the usual reason to come here again.
                 self.ask_metadata(Some(std::slice::from_ref(&partition.topic))).await?;
@@ -430,19 +432,6 @@ impl Cluster {
             .is_some_and(|t| t.partitions.iter().any(|p| p.partition == partition.partition));
         let code = told.unwrap_or(if exists { LEADER_NOT_AVAILABLE } else { UNKNOWN_TOPIC_OR_PARTITION });
         Err(self.refused(api, partition.to_string(), code, None))
-    }
-
-    async fn group_coordinator(&self, group: &str) -> Result<i32> {
-        let request =
-            FindCoordinatorRequest::default().with_key(StrBytes::from_string(group.to_owned())).with_key_type(0);
-        let answer = self.any_broker(&request).await?;
-        let message = answer.error_message.map(|m| m.to_string());
-        self.check(FindCoordinatorRequest::API, || format!("group {group}"), answer.error_code, message)?;
-        let (id, port) = (answer.node_id.0, u16::try_from(answer.port));
-        if let Ok(port) = port {
-            self.cache().brokers.entry(id).or_insert_with(|| (answer.host.to_string(), port));
-        }
-        Ok(id)
     }
 
     pub(crate) fn refused(&self, api: &'static str, resource: String, code: i16, message: Option<String>) -> Error {

@@ -13,6 +13,7 @@ mod decode;
 mod error;
 mod fetch;
 mod fetch_from;
+mod groups;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 mod memory;
@@ -34,6 +35,9 @@ pub use cluster::{Cluster, ClusterConfig};
 pub use data::{ActiveProducer, EpochEnd, ProducerId};
 pub use error::{Error, Recovery, Result, code_name, recovery_of};
 pub use fetch::{AbortedTransaction, FetchLane, FetchLimits, FetchPartition, FetchSession, FetchedPartition};
+pub use groups::{
+    CommittedOffset, GroupDescription, GroupFilter, GroupListing, GroupOffsets, GroupType, ListedGroup, is_active_group,
+};
 pub use kafka_protocol::ResponseError;
 pub use memory::{Budget, Reservation};
 pub use metadata::Leader;
@@ -44,6 +48,6 @@ pub use records::{
     legacy_records,
 };
 pub use types::{
-    ConfigEntry, ConfigSource, GroupDescription, Headers, NewRecord, NewTopic, OffsetSpec, PartitionMetadata, Record,
-    TopicMetadata, TopicPartition, TopicRights,
+    ConfigEntry, ConfigSource, Headers, NewRecord, NewTopic, OffsetSpec, PartitionMetadata, Record, TopicMetadata,
+    TopicPartition, TopicRights,
 };

@@ -116,17 +116,6 @@ pub enum OffsetSpec {
     Timestamp(i64),
 }
 
-/// Members of a group, as DescribeGroups tells them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupDescription {
-    /// Kafka's state name: `Empty`, `Stable`, `Dead`, …
-    pub state: String,
-    /// `consumer`, `connect`, … empty when the group is unknown.
-    pub protocol_type: String,
-    /// `client id @ host` of each live member.
-    pub members: Vec<String>,
-}
-
 /// A decoded record of one of kmirror's own small topics. Mirrored data never takes this form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
