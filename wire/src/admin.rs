@@ -1,12 +1,19 @@
 //! Topics and their settings: requests that change or describe a cluster.
 
+mod alter_configs;
+mod settle;
+
+pub use alter_configs::{ConfigChange, TopicConfigChanges};
+
 use std::collections::HashMap;
 
 use kafka_protocol::{
     messages::{
-        CreatePartitionsRequest, CreateTopicsRequest, DescribeConfigsRequest, MetadataRequest, TopicName,
+        CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, MetadataRequest,
+        TopicName,
         create_partitions_request::CreatePartitionsTopic,
         create_topics_request::{CreatableTopic, CreatableTopicConfig},
+        delete_topics_request::DeleteTopicState,
         describe_configs_request::DescribeConfigsResource,
         describe_configs_response::DescribeConfigsResourceResult,
         metadata_request::MetadataRequestTopic,
@@ -81,6 +88,30 @@ impl Cluster {
         let mut outcomes = Vec::with_capacity(totals.len());
         self.read_outcomes(CreatePartitionsRequest::API, totals.iter().map(|t| &t.0), told, &mut outcomes);
         Ok(outcomes)
+    }
+
+    /// Deletes topics by name; the outcome of each is told beside its name, in the order given. A topic that is not there is told as
+    /// UNKNOWN_TOPIC_OR_PARTITION, also where it was this call that deleted it and the first answer came too late. Brokers hear of it one after
+    /// the other.
+    ///
+    /// # Errors
+    /// When nothing is known of the outcome: the controller could not be reached within the request timeout.
+    pub async fn delete_topics(&self, names: &[String]) -> Result<Vec<(String, Result<()>)>> {
+        let api = DeleteTopicsRequest::API;
+        self.settle(names, TOPICS_PER_REQUEST, String::clone, |names| async move {
+            let topic = |name: &&String| DeleteTopicState::default().with_name(Some(TopicName(text(name))));
+            let request = DeleteTopicsRequest::default()
+                .with_timeout_ms(self.timeout_ms())
+                .with_topics(names.iter().map(topic).collect());
+            let told = self
+                .routed(Route::Controller, &request, |answer| {
+                    let results = answer.responses.into_iter();
+                    self.controller_told(api, results.filter_map(|t| Some((t.name?, t.error_code, t.error_message))))
+                })
+                .await?;
+            Ok(self.by_topic(api, names.iter().map(|name| name.as_str()), told))
+        })
+        .await
     }
 
     /// The settings of topics, defaults included: all, or only those `named`. The outcome of each topic is told beside its name, in the
@@ -166,7 +197,7 @@ impl Cluster {
             .collect()
     }
 
-    fn timeout_ms(&self) -> i32 {
+    pub(crate) fn timeout_ms(&self) -> i32 {
         i32::try_from(self.request_timeout().as_millis()).unwrap_or(i32::MAX)
     }
 
@@ -177,16 +208,35 @@ impl Cluster {
     fn read_outcomes<'a>(
         &self,
         api: &'static str,
-        names: impl Iterator<Item = &'a String>,
-        mut told: Outcomes,
+        names: impl Iterator<Item = &'a String> + Clone,
+        told: Outcomes,
         outcomes: &mut Vec<(String, Result<()>)>,
     ) {
-        for name in names {
-            let outcome = match told.remove(name) {
-                Some((code, message)) => self.check(api, || format!("topic {name}"), code, message),
-                None => Err(self.unanswered(api, name)),
-            };
-            outcomes.push((name.clone(), outcome));
+        let told = self.by_topic(api, names.clone().map(String::as_str), told);
+        outcomes.extend(names.cloned().zip(told));
+    }
+
+    /// Outcomes in the order of the topics.
+    fn by_topic<'a>(
+        &self,
+        api: &'static str,
+        topics: impl Iterator<Item = &'a str>,
+        mut told: Outcomes,
+    ) -> Vec<Result<()>> {
+        topics
+            .map(|topic| match told.remove(topic) {
+                Some((code, message)) => self.check(api, || format!("topic {topic}"), code, message),
+                None => Err(self.unanswered(api, topic)),
+            })
+            .collect()
+    }
+
+    /// Outcomes as they are. One NOT_CONTROLLER speaks for all, as in [`Self::controller_told`].
+    pub(crate) fn unless_moved(&self, mut outcomes: Vec<Result<()>>) -> Result<Vec<Result<()>>> {
+        let moved = |outcome: &Result<()>| matches!(outcome, Err(crate::Error::Broker { code: NOT_CONTROLLER, .. }));
+        match outcomes.iter().position(moved) {
+            Some(at) => outcomes.swap_remove(at).map(|()| Vec::new()),
+            None => Ok(outcomes),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Start at [`Cluster`]. Brokers from Kafka 2.1 are supported; an older one is refused by name.
 
+mod acls;
 mod admin;
 mod backoff;
 mod batch;
@@ -26,6 +27,8 @@ mod small_topic;
 mod transport;
 mod types;
 
+pub use acls::{AclBinding, AclOperation, PatternType, PermissionType, ResourceType};
+pub use admin::{ConfigChange, TopicConfigChanges};
 pub use backoff::Backoff;
 pub use batch::{
     Batch, BatchHeader, Batches, Codec, CorruptBatch, HEADER_LEN, LegacyMessage, Stored, TimestampType, rewrite_header,

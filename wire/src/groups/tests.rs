@@ -17,6 +17,12 @@ fn requests_can_be_awaited_on_any_thread() {
     is_send(a.describe_groups(&[]));
     is_send(a.fetch_group_offsets(&[]));
     is_send(a.commit_group_offsets(&[]));
+    is_send(a.alter_topic_configs(&[]));
+    is_send(a.replace_topic_configs(&[]));
+    is_send(a.delete_topics(&[]));
+    is_send(a.create_acls(&[]));
+    is_send(a.delete_acls(&[]));
+    is_send(a.describe_acls(None));
 }
 
 #[tokio::test]
