@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DescribeConfigsRequest,
-        DescribeGroupsRequest, DescribeProducersRequest, FetchRequest, FindCoordinatorRequest, InitProducerIdRequest,
-        ListOffsetsRequest, MetadataRequest, MetadataResponse, OffsetForLeaderEpochRequest, ProduceResponse,
+        AlterConfigsRequest, ApiVersionsRequest, ConsumerGroupDescribeRequest, CreateAclsRequest,
+        CreatePartitionsRequest, CreateTopicsRequest, DeleteAclsRequest, DeleteTopicsRequest, DescribeAclsRequest,
+        DescribeConfigsRequest, DescribeGroupsRequest, DescribeProducersRequest, FetchRequest, FindCoordinatorRequest,
+        IncrementalAlterConfigsRequest, InitProducerIdRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest,
+        MetadataResponse, OffsetCommitRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceResponse,
         ResponseHeader,
     },
     protocol::{Decodable, Encodable, HeaderVersion},
@@ -28,7 +30,7 @@ pub(super) fn can_be_read(data: &[u8]) -> bool {
     let mut input = Input(data);
     let (api, version) = (input.byte(), input.byte());
     let body = Bytes::copy_from_slice(input.0);
-    match api % 13 {
+    match api % 23 {
         0 => answer::<ApiVersionsRequest>(body, version).is_some(),
         1 => answer::<MetadataRequest>(body, version).as_ref().map(metadata).is_some(),
         2 => {
@@ -47,7 +49,17 @@ pub(super) fn can_be_read(data: &[u8]) -> bool {
         9 => answer::<DescribeConfigsRequest>(body, version).is_some(),
         10 => answer::<DescribeGroupsRequest>(body, version).is_some(),
         11 => answer::<FindCoordinatorRequest>(body, version).is_some(),
-        _ => read::<ProduceResponse>(body, of(PRODUCE.2, version)).is_some(),
+        12 => read::<ProduceResponse>(body, of(PRODUCE.2, version)).is_some(),
+        13 => answer::<ListGroupsRequest>(body, version).is_some(),
+        14 => answer::<ConsumerGroupDescribeRequest>(body, version).is_some(),
+        15 => answer::<OffsetFetchRequest>(body, version).is_some(),
+        16 => answer::<OffsetCommitRequest>(body, version).is_some(),
+        17 => answer::<IncrementalAlterConfigsRequest>(body, version).is_some(),
+        18 => answer::<AlterConfigsRequest>(body, version).is_some(),
+        19 => answer::<DeleteTopicsRequest>(body, version).is_some(),
+        20 => answer::<DescribeAclsRequest>(body, version).is_some(),
+        21 => answer::<CreateAclsRequest>(body, version).is_some(),
+        _ => answer::<DeleteAclsRequest>(body, version).is_some(),
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the fuzzer begins with: batches that a real broker wrote (`wire/tests/golden`), and answers as kafka-protocol writes them. They are
 //! files, since that is what a fuzzer reads; `cargo test -p wire write_seeds -- --ignored` makes them anew.
 
+mod admin;
+
 use std::{fs, path::Path};
 
 use bytes::{Bytes, BytesMut};
@@ -19,6 +21,7 @@ use kafka_protocol::{
         describe_groups_response::{DescribedGroup, DescribedGroupMember},
         describe_producers_response::{PartitionResponse, ProducerState, TopicResponse},
         fetch_response::{AbortedTransaction, FetchableTopicResponse, NodeEndpoint, PartitionData},
+        find_coordinator_response::Coordinator,
         list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse},
         metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic},
         offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult},
@@ -262,6 +265,8 @@ fn responses() -> Vec<(String, Vec<u8>)> {
     let groups = DescribeGroupsResponse::default()
         .with_groups(vec![DescribedGroup::default().with_group_state(text("Stable")).with_members(vec![member])]);
     let coordinator = FindCoordinatorResponse::default().with_host(text("host")).with_port(9092);
+    let place = Coordinator::default().with_key(text("group")).with_host(text("host")).with_port(9092);
+    let coordinators = FindCoordinatorResponse::default().with_coordinators(vec![place]);
     let refused = BatchIndexAndErrorMessage::default().with_batch_index(3);
     let produced = |version: i16| {
         let partition = PartitionProduceResponse::default().with_base_offset(7);
@@ -285,8 +290,10 @@ fn responses() -> Vec<(String, Vec<u8>)> {
         answers::<DescribeConfigsRequest>(9, &configs, &[2, 3, 4]),
         answers::<DescribeGroupsRequest>(10, &groups, &[2, 4, 5]),
         answers::<FindCoordinatorRequest>(11, &coordinator, &[2, 3]),
+        answers::<FindCoordinatorRequest>(11, &coordinators, &[4]),
     ]
     .concat();
+    files.extend(admin::responses());
     files.extend([7, 8, 9, 12].map(|version| file(PRODUCE.0, 12, PRODUCE.2.0, version, &produced(version))));
     files
 }
