@@ -272,3 +272,6 @@ fn config_entry(told: &DescribeConfigsResourceResult) -> ConfigEntry {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,6 +77,8 @@ impl Cluster {
                 .with_config_operation(if change.value().is_some() { SET } else { DELETE })
                 .with_value(change.value().map(text))
         };
+        // An address of the list that lacks the request counts as one that can't be reached; of a broker it is told.
+        self.persist(|| self.brokers()).await?;
         self.settle(
             topics,
             ALTERED_PER_REQUEST,
