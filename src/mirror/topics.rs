@@ -67,7 +67,7 @@ fn largest(wanted: &[MirroredTopic]) -> impl Iterator<Item = &MirroredTopic> {
 
 /// The settings of a source topic that its remote topic is made with (`MirrorSourceConnector.targetConfig`): what is
 /// set on the topic or dynamically on brokers, unless excluded. What stands in a broker's file stays the broker's.
-fn copied_configs(entries: &[ConfigEntry], rules: &TopicRules) -> Vec<(String, String)> {
+pub(super) fn copied_configs(entries: &[ConfigEntry], rules: &TopicRules) -> Vec<(String, String)> {
     entries
         .iter()
         .filter(|entry| !entry.read_only && !entry.sensitive)
@@ -86,7 +86,7 @@ fn copied_configs(entries: &[ConfigEntry], rules: &TopicRules) -> Vec<(String, S
 }
 
 /// How far times of records may lie from the broker's clock (KIP-937).
-const TIME_LIMITS: [&str; 2] = ["message.timestamp.before.max.ms", "message.timestamp.after.max.ms"];
+pub(super) const TIME_LIMITS: [&str; 2] = ["message.timestamp.before.max.ms", "message.timestamp.after.max.ms"];
 
 /// The limits that hold on the source, wherever they come from. Brokers differ in their defaults: since 4.0 a time of more than an hour ahead
 /// is refused (KIP-1030), and what the source has taken the target should take. Before 4.0 `message.timestamp.difference.max.ms` holds where
@@ -104,7 +104,7 @@ fn time_limits(entries: &[ConfigEntry]) -> impl Iterator<Item = (String, String)
 
 /// The setting a broker's refusal is about. Brokers name it in a sentence: `Invalid value 0 for configuration
 /// retention.bytes: …`, `Unknown topic config name: x`.
-fn refused_setting(message: &str, configs: &[(String, String)]) -> Option<String> {
+pub(super) fn refused_setting(message: &str, configs: &[(String, String)]) -> Option<String> {
     let words: Vec<&str> = message
         .split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')))
         .map(|word| word.trim_end_matches('.'))
