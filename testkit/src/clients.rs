@@ -23,7 +23,7 @@ pub use admin::{
 };
 pub use bulk::{Bulk, Produced, bulk_produce, bulk_produce_over};
 pub use ends::EndOffsets;
-pub use groups::{commit_group_offset, committed_group_offset};
+pub use groups::{Member, commit_group_offset, committed_group_offset};
 pub use load::Load;
 pub use produce::{Codec, OpenTransaction, Producing, Record, produce, produce_with};
 pub use read::{

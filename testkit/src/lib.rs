@@ -22,7 +22,7 @@ mod wait;
 /// The errors of this crate, for tests whose package does not depend on it.
 pub use anyhow;
 pub use clients::{
-    Bulk, Codec, EndOffsets, Isolation, Load, Made, OpenTransaction, Placement, Produced, Producing, Record,
+    Bulk, Codec, EndOffsets, Isolation, Load, Made, Member, OpenTransaction, Placement, Produced, Producing, Record,
     RecordView, Steady, TimestampKind, Transactions, Watermarks, arrivals, bulk_produce, bulk_produce_over,
     commit_group_offset, committed_group_offset, create_partitions, create_topic, create_topics, delete_records,
     delete_topic, delete_topics, end_offsets, placements, produce, produce_with, read_all, read_all_with, read_digests,

@@ -1,6 +1,9 @@
 //! The protocol client against a real broker.
 
+mod acls;
+mod configs;
 mod fetch;
+mod groups;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,9 +1,14 @@
-//! Offsets of consumer groups.
+//! Consumer groups: their offsets, and members of them.
 
-use anyhow::{Context, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
+use tokio::task::JoinHandle;
 
 use super::{DEADLINE, blocking, config, consumer};
 use crate::wait::wait_until;
@@ -46,6 +51,61 @@ async fn with_coordinator<T: Send + 'static>(
     })
     .await?
     .map_err(Into::into)
+}
+
+/// A consumer of librdkafka's that is in a group until it leaves or is dropped. It commits nothing.
+#[derive(Debug)]
+pub struct Member {
+    signs: Arc<Signs>,
+    polling: JoinHandle<Result<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Signs {
+    stop: AtomicBool,
+    has_partitions: AtomicBool,
+}
+
+impl Member {
+    /// Joins by the `group.protocol` `classic` or `consumer` (KIP-848: brokers from 4.0), and waits until it has partitions of the topic.
+    pub async fn join(bootstrap: &str, group: &str, topic: &str, protocol: &str) -> Result<Self> {
+        let mut client = config(bootstrap);
+        client.set("group.id", group).set("group.protocol", protocol).set("enable.auto.commit", "false");
+        let (topic, signs) = (topic.to_owned(), Arc::<Signs>::default());
+        let shared = Arc::clone(&signs);
+        let polling = tokio::spawn(blocking(move || {
+            let consumer: BaseConsumer = client.create()?;
+            consumer.subscribe(&[&topic])?;
+            while !shared.stop.load(SeqCst) {
+                // Trouble on the way passes; what lasts shows by the partitions that don't come.
+                let _ = consumer.poll(Duration::from_millis(100));
+                shared.has_partitions.store(consumer.assignment()?.count() > 0, SeqCst);
+                if let Some((code, why)) = consumer.client().fatal_error() {
+                    bail!("{code}: {why}");
+                }
+            }
+            Ok(())
+        }));
+        let member = Self { signs, polling };
+        wait_until(&format!("a member of group {group}"), DEADLINE, async || {
+            anyhow::ensure!(member.signs.has_partitions.load(SeqCst), "it has no partitions");
+            Ok(())
+        })
+        .await?;
+        Ok(member)
+    }
+
+    /// Leaves the group.
+    pub async fn leave(mut self) -> Result<()> {
+        self.signs.stop.store(true, SeqCst);
+        (&mut self.polling).await?
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.signs.stop.store(true, SeqCst);
+    }
 }
 
 fn is_coming_up(error: &KafkaError) -> bool {
