@@ -5,9 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wire::TopicPartition;
-
-use super::plugin::{Refreshed, SourceTrouble};
+use super::plugin::{Refreshed, Share, SourceTrouble};
 use crate::{
     config::{ConnectorClass, LIVE_KEYS, Properties},
     flow::{FlowStatus, PoisonCount},
@@ -131,18 +129,29 @@ pub(super) fn task_state(
     (state, (!traces.is_empty()).then(|| traces.join("\n")))
 }
 
-/// Task configurations as MirrorMaker's source connector makes them, and Connect completes: the connector's own, with
-/// class, number and partitions.
-pub(super) fn task_configs(connector: &Properties, split: &[Vec<TopicPartition>]) -> Vec<Properties> {
-    let config = |(index, partitions): (usize, &Vec<TopicPartition>)| {
-        let assigned: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+/// Task configurations as MirrorMaker's connectors make them, and Connect completes: the connector's own, with class, number and what is the
+/// task's.
+pub(super) fn task_configs(connector: &Properties, shares: &[Share]) -> Vec<Properties> {
+    let config = |(index, share): (usize, &Share)| {
+        let (class, assigned) = match share {
+            Share::Partitions(partitions) => {
+                let assigned: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+                (ConnectorClass::MirrorSource, Some(("task.assigned.partitions", assigned.join(","))))
+            }
+            Share::Groups(groups) => {
+                (ConnectorClass::MirrorCheckpoint, Some(("task.assigned.groups", groups.join(","))))
+            }
+            Share::Heartbeats => (ConnectorClass::MirrorHeartbeat, None),
+        };
         let mut config = connector.clone();
-        config.insert("task.class".to_owned(), ConnectorClass::MirrorSource.task_name().to_owned());
-        config.insert("task.index".to_owned(), index.to_string());
-        config.insert("task.assigned.partitions".to_owned(), assigned.join(","));
+        config.insert("task.class".to_owned(), class.task_name().to_owned());
+        if let Some((key, assigned)) = assigned {
+            config.insert("task.index".to_owned(), index.to_string());
+            config.insert(key.to_owned(), assigned);
+        }
         config
     };
-    split.iter().enumerate().map(config).collect()
+    shares.iter().enumerate().map(config).collect()
 }
 
 /// Which running tasks have to end: those that are asked for, that are too many, and whose configuration changed in more
@@ -178,6 +187,8 @@ pub(super) fn restart_plan(
 
 #[cfg(test)]
 mod tests {
+    use wire::TopicPartition;
+
     use super::*;
 
     fn tp(topic: &str, partition: i32) -> TopicPartition {
@@ -228,7 +239,7 @@ mod tests {
     fn the_worst_fails_a_connector() {
         let failures = [("a", "creating topic A.a failed: denied"), ("b", "denied")];
         let found = |count: usize| Refreshed {
-            partitions: Vec::new(),
+            shares: Vec::new(),
             topics: 5,
             failures: failures[..count].iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         };
@@ -298,10 +309,14 @@ mod tests {
         assert_eq!(task_state(3, &status), expected);
     }
 
+    fn copies<const N: usize>(split: [Vec<TopicPartition>; N]) -> Vec<Share> {
+        split.map(Share::Partitions).into()
+    }
+
     #[test]
     fn task_configs_are_mirror_makers() {
         let connector: Properties = [("name".to_owned(), "mm2-msc".to_owned())].into();
-        let configs = task_configs(&connector, &[vec![tp("t1", 0), tp("t2", 3)], vec![tp("t1", 1)]]);
+        let configs = task_configs(&connector, &copies([vec![tp("t1", 0), tp("t2", 3)], vec![tp("t1", 1)]]));
         let expected: Properties = [
             ("name", "mm2-msc"),
             ("task.assigned.partitions", "t1-0,t2-3"),
@@ -317,13 +332,15 @@ mod tests {
 
     #[test]
     fn only_what_changed_is_drained() {
-        let configs = task_configs(&Properties::new(), &[vec![tp("t", 0)], vec![tp("t", 1)], vec![tp("t", 2)]]);
+        let configs = task_configs(&Properties::new(), &copies([vec![tp("t", 0)], vec![tp("t", 1)], vec![tp("t", 2)]]));
         let running = || (0..).zip(&configs);
         assert_eq!(to_drain(running(), &configs, &BTreeSet::new()), Vec::<u32>::new());
         assert_eq!(to_drain(running(), &configs, &[1].into()), [1]);
         assert_eq!(to_drain(running(), &configs[..1], &BTreeSet::new()), [1, 2]);
-        let other =
-            task_configs(&Properties::new(), &[vec![tp("t", 0)], vec![tp("t", 1), tp("t", 3)], vec![tp("t", 2)]]);
+        let other = task_configs(
+            &Properties::new(),
+            &copies([vec![tp("t", 0)], vec![tp("t", 1), tp("t", 3)], vec![tp("t", 2)]]),
+        );
         assert_eq!(to_drain(running(), &other, &BTreeSet::new()), [1]);
     }
 
@@ -331,7 +348,7 @@ mod tests {
     fn a_cap_drains_nothing() {
         let configs = |entries: &[(&str, &str)]| {
             let config = entries.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-            task_configs(&config, &[vec![tp("t", 0)], vec![tp("t", 1)]])
+            task_configs(&config, &copies([vec![tp("t", 0)], vec![tp("t", 1)]]))
         };
         let cap = "kmirror.max.bytes.per.second";
         let drained = |before: &[(&str, &str)], after: &[(&str, &str)]| {

@@ -313,7 +313,7 @@ impl Lifecycle {
     fn connected(&mut self, connector: Box<dyn Connector>) {
         let now = Instant::now();
         if let Some(source) = &mut self.source {
-            source.probe = Some(connector.probe());
+            source.probe = connector.probe();
             source.reach.answered(now);
         }
         self.next_probe = now + self.context.timings.probe;
@@ -421,7 +421,7 @@ impl Lifecycle {
     fn refresh(&mut self) {
         let Some(mut connector) = self.connector.take() else { return };
         self.work.spawn(async move {
-            let result = connector.sync_topics().await;
+            let result = connector.refresh().await;
             Done::Synced { connector: Some(connector), result }
         });
     }

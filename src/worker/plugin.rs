@@ -56,11 +56,32 @@ pub(super) trait Probe: Send + Sync {
     fn probe(self: Arc<Self>) -> BoxFuture<'static, Result<(), SourceTrouble>>;
 }
 
+/// What one task of a connector does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Share {
+    /// Copies these partitions of the source.
+    Partitions(Vec<TopicPartition>),
+    /// Translates the offsets of these groups.
+    Groups(Vec<String>),
+    /// Writes heartbeats.
+    Heartbeats,
+}
+
+impl Share {
+    /// The source's partitions of which it stores positions.
+    pub(super) fn partitions(&self) -> &[TopicPartition] {
+        match self {
+            Self::Partitions(partitions) => partitions,
+            Self::Groups(_) | Self::Heartbeats => &[],
+        }
+    }
+}
+
 /// What a refresh found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Refreshed {
-    /// Source partitions to mirror.
-    pub(super) partitions: Vec<TopicPartition>,
+    /// What there is to do, by tasks.
+    pub(super) shares: Vec<Share>,
     /// How many topics should be mirrored.
     pub(super) topics: usize,
     /// Those of them that are not, or not fully, and why.
@@ -69,23 +90,23 @@ pub(super) struct Refreshed {
 
 /// A connected connector.
 pub(super) trait Connector: Send + Sync {
-    /// For asking between refreshes, also while the connector itself is away for one.
-    fn probe(&self) -> Arc<dyn Probe>;
-    /// One refresh: makes remote topics.
-    fn sync_topics(&mut self) -> BoxFuture<'_, Result<Refreshed, String>>;
-    /// Which task takes which of them.
-    fn task_partitions(&self, partitions: &[TopicPartition]) -> Vec<Vec<TopicPartition>>;
+    /// For asking between refreshes, also while the connector itself is away for one; none where no source is needed.
+    fn probe(&self) -> Option<Arc<dyn Probe>>;
+    /// One refresh: finds what there is to do, and makes remote topics.
+    fn refresh(&mut self) -> BoxFuture<'_, Result<Refreshed, String>>;
     /// Partitions that [`start`](Self::start) leaves out, and why.
     fn left_out(
         &self,
-        partitions: &[TopicPartition],
-        positions: &BTreeMap<TopicPartition, StoredPosition>,
-    ) -> BTreeMap<TopicPartition, String>;
+        _share: &Share,
+        _positions: &BTreeMap<TopicPartition, StoredPosition>,
+    ) -> BTreeMap<TopicPartition, String> {
+        BTreeMap::new()
+    }
     /// Starts a task from stored positions; it stores some by itself, before it sends anything.
     fn start(
         &self,
         task: usize,
-        partitions: &[TopicPartition],
+        share: &Share,
         positions: &BTreeMap<TopicPartition, StoredPosition>,
         store: Arc<dyn Positions>,
     ) -> Box<dyn Task>;
@@ -185,39 +206,40 @@ impl Probe for SourceCheck {
 }
 
 impl Connector for Connected {
-    fn probe(&self) -> Arc<dyn Probe> {
-        self.connector.source_check()
+    fn probe(&self) -> Option<Arc<dyn Probe>> {
+        Some(self.connector.source_check())
     }
 
-    fn sync_topics(&mut self) -> BoxFuture<'_, Result<Refreshed, String>> {
+    fn refresh(&mut self) -> BoxFuture<'_, Result<Refreshed, String>> {
         Box::pin(async move {
             let partitions = self.connector.sync_topics().await.map_err(|error| causes(&error))?;
-            Ok(Refreshed { partitions, topics: self.connector.topics(), failures: self.connector.failures().clone() })
+            let shares = self.connector.task_partitions(&partitions).into_iter().map(Share::Partitions).collect();
+            Ok(Refreshed { shares, topics: self.connector.topics(), failures: self.connector.failures().clone() })
         })
-    }
-
-    fn task_partitions(&self, partitions: &[TopicPartition]) -> Vec<Vec<TopicPartition>> {
-        self.connector.task_partitions(partitions)
     }
 
     fn left_out(
         &self,
-        partitions: &[TopicPartition],
+        share: &Share,
         positions: &BTreeMap<TopicPartition, StoredPosition>,
     ) -> BTreeMap<TopicPartition, String> {
         let reason = "no position is stored and auto.offset.reset=none allows no other start";
-        self.connector.without_start(partitions, positions).into_iter().map(|p| (p, reason.to_owned())).collect()
+        self.connector
+            .without_start(share.partitions(), positions)
+            .into_iter()
+            .map(|p| (p, reason.to_owned()))
+            .collect()
     }
 
     fn start(
         &self,
         task: usize,
-        partitions: &[TopicPartition],
+        share: &Share,
         positions: &BTreeMap<TopicPartition, StoredPosition>,
         store: Arc<dyn Positions>,
     ) -> Box<dyn Task> {
         let Self { connector, engine, limits, rate, events, maps } = self;
-        let mut spec = connector.flow_spec(task, partitions, positions, limits, rate, events);
+        let mut spec = connector.flow_spec(task, share.partitions(), positions, limits, rate, events);
         spec.anchoring = maps.as_ref().map(|maps| Anchoring {
             connector: connector.name().to_owned(),
             maps: maps.clone(),

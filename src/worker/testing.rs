@@ -19,7 +19,7 @@ use super::{
     herder::Herder,
     lifecycle::{Context, Timings},
     offset_store::OffsetStore,
-    plugin::{Connector, Opened, Plugin, Probe, Refreshed, SourceTrouble, Task},
+    plugin::{Connector, Opened, Plugin, Probe, Refreshed, Share, SourceTrouble, Task},
     status_store::StatusStore,
     storage::Stores,
     topic_log::{TopicLog, memory::MemoryBackend},
@@ -263,49 +263,46 @@ struct FakeConnector {
 }
 
 impl Connector for FakeConnector {
-    fn probe(&self) -> Arc<dyn Probe> {
-        Arc::new(FakeProbe(self.clusters.clone()))
+    fn probe(&self) -> Option<Arc<dyn Probe>> {
+        Some(Arc::new(FakeProbe(self.clusters.clone())))
     }
 
-    fn sync_topics(&mut self) -> BoxFuture<'_, Result<Refreshed, String>> {
+    fn refresh(&mut self) -> BoxFuture<'_, Result<Refreshed, String>> {
         Box::pin(async move {
             let partitions = self.clusters.source.lock().unwrap().clone()?;
             self.clusters.refresh_error.lock().unwrap().clone().map_or(Ok(()), Err)?;
             let failures = self.clusters.failures.lock().unwrap().clone();
             let mirrored: BTreeSet<_> = partitions.iter().map(|p| p.topic.clone()).collect();
             let topics = mirrored.iter().chain(failures.keys()).collect::<BTreeSet<_>>().len();
-            Ok(Refreshed { partitions, topics, failures })
+            let mut split = vec![Vec::new(); self.tasks_max.min(partitions.len())];
+            let count = split.len();
+            for (n, partition) in partitions.into_iter().enumerate() {
+                split[n % count].push(partition);
+            }
+            Ok(Refreshed { shares: split.into_iter().map(Share::Partitions).collect(), topics, failures })
         })
-    }
-
-    fn task_partitions(&self, partitions: &[TopicPartition]) -> Vec<Vec<TopicPartition>> {
-        let mut split = vec![Vec::new(); self.tasks_max.min(partitions.len())];
-        let count = split.len();
-        for (n, partition) in partitions.iter().enumerate() {
-            split[n % count].push(partition.clone());
-        }
-        split
     }
 
     fn left_out(
         &self,
-        partitions: &[TopicPartition],
+        share: &Share,
         positions: &BTreeMap<TopicPartition, StoredPosition>,
     ) -> BTreeMap<TopicPartition, String> {
-        let unknown = partitions.iter().filter(|p| self.reset_none && !positions.contains_key(p));
+        let unknown = share.partitions().iter().filter(|p| self.reset_none && !positions.contains_key(p));
         unknown.map(|p| (p.clone(), "no position".to_owned())).collect()
     }
 
     fn start(
         &self,
         _task: usize,
-        partitions: &[TopicPartition],
+        share: &Share,
         positions: &BTreeMap<TopicPartition, StoredPosition>,
         _store: Arc<dyn Positions>,
     ) -> Box<dyn Task> {
         let from = positions.iter().map(|(partition, position)| (partition.clone(), position.offset)).collect();
         let (rate, events) = (self.rate.clone(), self.events.clone());
         let inside = Arc::new(FakeTask { from, rate, events, ..FakeTask::default() });
+        let partitions = share.partitions();
         let mut tasks = self.clusters.tasks.lock().unwrap();
         for partition in partitions {
             let taken = tasks.keys().any(|running| running.contains(partition));

@@ -12,7 +12,7 @@ use crate::{
     records::{State, StatusKey, TaskId},
     worker::{
         decide::{task_configs, task_state, to_drain},
-        plugin::Task,
+        plugin::{Share, Task},
     },
 };
 
@@ -55,11 +55,8 @@ impl Lifecycle {
     /// Makes the tasks what the partitions found and the configuration want: all that change are drained first, so
     /// that no partition is ever copied by two; then their positions are stored; then they start.
     pub(super) async fn settle(&mut self) {
-        let split = match &self.connector {
-            Some(connector) => connector.task_partitions(&self.found.partitions),
-            None => Vec::new(),
-        };
-        let wanted = task_configs(&self.stored.config, &split);
+        let shares = std::mem::take(&mut self.found.shares);
+        let wanted = task_configs(&self.stored.config, &shares);
         let restarts = std::mem::take(&mut self.restarts);
         let drained = to_drain(self.tasks.iter().map(|(n, t)| (*n, &t.config)), &wanted, &restarts);
         if !drained.is_empty() {
@@ -73,24 +70,21 @@ impl Lifecycle {
                 return;
             }
             self.stored.tasks.clone_from(&wanted);
-            tracing::info!(
-                connector = self.name,
-                "{} partitions in {} tasks",
-                self.found.partitions.len(),
-                wanted.len()
-            );
+            let partitions: usize = shares.iter().map(|share| share.partitions().len()).sum();
+            tracing::info!(connector = self.name, partitions, tasks = wanted.len(), "tasks changed");
         }
         self.context.stores.status.forget_tasks(&self.name, u32::try_from(wanted.len()).unwrap_or(u32::MAX));
-        for ((number, partitions), config) in split.iter().enumerate().zip(wanted) {
-            self.start_task(number, partitions, config);
+        for ((number, share), config) in shares.iter().enumerate().zip(wanted) {
+            self.start_task(number, share, config);
         }
+        self.found.shares = shares;
         self.phase = Phase::Running;
         self.schedule_refresh(Duration::MAX);
         self.show_connector();
         self.show_tasks();
     }
 
-    fn start_task(&mut self, number: usize, partitions: &[TopicPartition], config: Properties) {
+    fn start_task(&mut self, number: usize, share: &Share, config: Properties) {
         let (Ok(task), Some(connector), Some(source)) = (u32::try_from(number), &self.connector, &self.source) else {
             return;
         };
@@ -99,10 +93,10 @@ impl Lifecycle {
         }
         let mut positions = self.context.stores.offset.positions(&self.name, &source.alias);
         positions.extend(self.unsaved.get(&source.alias).cloned().unwrap_or_default());
-        let left_out = connector.left_out(partitions, &positions);
+        let left_out = connector.left_out(share, &positions);
         let (context, connector_name) = (Arc::clone(&self.context), self.name.clone());
         let store = OwnPositions { context, connector: connector_name, source_alias: source.alias.clone() };
-        let started = connector.start(number, partitions, &positions, Arc::new(store));
+        let started = connector.start(number, share, &positions, Arc::new(store));
         let mut status = started.status();
         let wake = Arc::clone(&self.wake);
         // Ends with the task, whose side of the channel goes with it.
@@ -111,7 +105,7 @@ impl Lifecycle {
                 wake.notify_one();
             }
         });
-        let (source_alias, partitions) = (source.alias.clone(), partitions.len());
+        let (source_alias, partitions) = (source.alias.clone(), share.partitions().len());
         self.tasks.insert(task, RunningTask { config, source_alias, partitions, left_out, task: started });
     }
 
