@@ -12,6 +12,9 @@ mod acls;
 mod assignment;
 mod checkpoints;
 mod groups;
+mod heartbeats;
+mod internal_topics;
+mod policy;
 mod reach;
 mod selection;
 mod source_connector;
@@ -32,6 +35,7 @@ pub use groups::{
     GroupChanges, GroupSelection, GroupSync, NotWritten, PartitionSync, TargetGroup, WriteReason, deal_groups,
     is_consumer_group,
 };
+pub use heartbeats::HeartbeatConnector;
 pub use reach::SourceCheck;
 pub use selection::{Destination, MirroredTopic, Selected, Selection};
 pub use source_connector::SourceConnector;

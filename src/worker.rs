@@ -30,7 +30,7 @@ use std::{
 
 use decide::{Reach, backoff};
 use lifecycle::{Context, Timings};
-use plugin::MirrorSource;
+use plugin::MirrorMaker;
 use storage::Stores;
 use wire::{Cluster, ClusterConfig};
 
@@ -215,7 +215,7 @@ impl Worker {
         }
         self.set_health(Health::Starting(format!("cluster {cluster_id} is reached, its topics are made and read")));
         let stores = Stores::open(&self.config, &self.worker_id, cluster).await?;
-        let plugin = Box::new(MirrorSource {
+        let plugin = Box::new(MirrorMaker {
             worker: self.config.clone(),
             cluster: cluster.clone(),
             limits: self.limits.clone(),

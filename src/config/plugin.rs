@@ -22,7 +22,10 @@ pub enum ConnectorClass {
     MirrorHeartbeat,
 }
 
-const PLUGINS: &[Plugin] = &[Plugin { class: ConnectorClass::MirrorSource.name(), kind: "source" }];
+const PLUGINS: &[Plugin] = &[
+    Plugin { class: ConnectorClass::MirrorHeartbeat.name(), kind: "source" },
+    Plugin { class: ConnectorClass::MirrorSource.name(), kind: "source" },
+];
 
 impl ConnectorClass {
     /// All of them, also those that can't be made yet.
@@ -112,14 +115,14 @@ mod tests {
 
     #[test]
     fn all_names_of_a_class_are_found() {
-        for written in [plugins()[0].class, "MirrorSourceConnector", "MirrorSource", " MirrorSource\t"] {
+        for written in [ConnectorClass::MirrorSource.name(), "MirrorSourceConnector", "MirrorSource", " MirrorSource\t"] {
             assert_eq!(class(written), Ok(ConnectorClass::MirrorSource), "{written}");
         }
     }
 
     #[test]
     fn others_are_told_apart() {
-        for written in ["MirrorCheckpoint", ConnectorClass::MirrorCheckpoint.name(), "MirrorHeartbeatConnector"] {
+        for written in ["MirrorCheckpoint", ConnectorClass::MirrorCheckpoint.name(), "MirrorCheckpointConnector"] {
             assert!(ConnectorClass::named(written).is_ok(), "{written}");
             let message = class(written).unwrap_err();
             assert!(message.contains("not built yet") && message.contains(written), "{message}");
@@ -127,7 +130,8 @@ mod tests {
         assert_eq!(
             class("org.x.FileStreamSource").unwrap_err(),
             "Failed to find any class that implements Connector and which name matches org.x.FileStreamSource, \
-             available connectors are: org.apache.kafka.connect.mirror.MirrorSourceConnector"
+             available connectors are: org.apache.kafka.connect.mirror.MirrorHeartbeatConnector, \
+             org.apache.kafka.connect.mirror.MirrorSourceConnector"
         );
         let missing = connector_class(&Properties::new()).unwrap_err();
         assert!(missing.message.contains("matches null,"), "{missing}");

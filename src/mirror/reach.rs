@@ -9,6 +9,7 @@ use std::{
 use wire::{Cluster, ClusterConfig};
 
 use super::Error;
+use crate::config::MirrorConfig;
 
 /// For reaching a cluster at the start, over all its addresses: a wrong address must show while the user is looking.
 const REACH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,6 +54,40 @@ impl SourceCheck {
         };
         same_source(&self.config, &self.id, id)
     }
+}
+
+pub(super) fn cluster_config(alias: &str, bootstrap: &[String], client_id: &str) -> ClusterConfig {
+    let mut config = ClusterConfig::new(alias, bootstrap);
+    config.client_id = client_id.to_owned();
+    config
+}
+
+/// The id of the worker's cluster, to which connectors write.
+///
+/// # Errors
+/// A cluster is not reached within about 10 s, or `target.cluster.bootstrap.servers` is another one.
+pub(super) async fn target_id(worker: &Cluster, config: &MirrorConfig, client_id: &str) -> Result<String, Error> {
+    let given = config.target_bootstrap.as_ref().filter(|addresses| addresses.join(",") != worker.addresses());
+    let target = given.map(|addresses| probe(cluster_config(&config.target_alias, addresses, client_id)));
+    let target_id = async {
+        match &target {
+            Some(target) => cluster_id("reaching the target", target).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    let (worker_id, target_id) = tokio::join!(cluster_id("reaching the worker's cluster", worker), target_id);
+    let worker_id = worker_id?;
+    if let (Some(target), Some(target_id)) = (&target, target_id?)
+        && target_id != worker_id
+    {
+        return Err(Error::WrongTarget {
+            target_addresses: target.addresses(),
+            target_id,
+            worker_addresses: worker.addresses(),
+            worker_id,
+        });
+    }
+    Ok(worker_id)
 }
 
 /// # Errors

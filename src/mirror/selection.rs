@@ -5,7 +5,7 @@ use std::sync::Arc;
 use replication_policy::{ReplicationPolicy, is_cycle};
 use wire::{TopicMetadata, code_name};
 
-use super::Error;
+use super::{Error, policy::replication_policy};
 use crate::{
     config::{RegexList, SourceConnectorConfig},
     transforms::{RecordTransforms, TopicTransforms, Transforms},
@@ -58,13 +58,7 @@ impl Selection {
     /// # Errors
     /// No replication policy can be made of its settings.
     pub fn new(config: &SourceConnectorConfig) -> Result<Self, Error> {
-        let policy = replication_policy::from_settings(&replication_policy::PolicySettings {
-            class: config.mirror.policy.class,
-            separator: config.mirror.policy.separator.as_deref(),
-            internal_topic_separator_enabled: config.mirror.policy.internal_topic_separator_enabled,
-            source_cluster_alias: Some(&config.mirror.policy.source_cluster_alias),
-        })
-        .map_err(|error| Error::Policy(error.to_string()))?;
+        let policy = replication_policy(&config.mirror.policy)?;
         Ok(Self {
             policy,
             include: config.topics.clone(),

@@ -7,7 +7,7 @@ use wire::{Cluster, ClusterConfig, Codec, Levels, TopicPartition};
 
 use super::{
     Destination, Error, MirroredTopic, Selection, SourceCheck,
-    reach::{REACHING_SOURCE, ask_id, cluster_id, probe, same_source, within},
+    reach::{REACHING_SOURCE, ask_id, cluster_config, cluster_id, probe, same_source, target_id, within},
     split,
     topics::{self, Outcome, TopicRules},
 };
@@ -66,36 +66,10 @@ impl SourceConnector {
     async fn check_clusters(&self, worker: &Cluster) -> Result<String, Error> {
         let config = &self.config;
         let source = probe(self.source_config.clone());
-        let target = config
-            .mirror
-            .target_bootstrap
-            .as_ref()
-            .filter(|addresses| addresses.join(",") != worker.addresses())
-            .map(|addresses| {
-                probe(cluster_config(&config.mirror.target_alias, addresses, &admin_client_id(config, Side::Target)))
-            });
-        let target_id = async {
-            match &target {
-                Some(target) => cluster_id("reaching the target", target).await.map(Some),
-                None => Ok(None),
-            }
-        };
-        let (source_id, worker_id, target_id) = tokio::join!(
-            cluster_id(REACHING_SOURCE, &source),
-            cluster_id("reaching the worker's cluster", worker),
-            target_id,
-        );
+        let target_client = admin_client_id(config, Side::Target);
+        let (source_id, worker_id) =
+            tokio::join!(cluster_id(REACHING_SOURCE, &source), target_id(worker, &config.mirror, &target_client),);
         let (source_id, worker_id) = (source_id?, worker_id?);
-        if let (Some(target), Some(target_id)) = (&target, target_id?)
-            && target_id != worker_id
-        {
-            return Err(Error::WrongTarget {
-                target_addresses: target.addresses(),
-                target_id,
-                worker_addresses: worker.addresses(),
-                worker_id,
-            });
-        }
         if source_id == worker_id && self.selection.keeps_names() {
             return Err(Error::SameCluster {
                 addresses: source.addresses(),
@@ -344,12 +318,6 @@ fn client_id(config: &SourceConnectorConfig, owner: &str) -> String {
 
 fn admin_client_id(config: &SourceConnectorConfig, side: Side) -> String {
     format!("{}|replication-{}-admin", client_id(config, &config.mirror.name), side.name())
-}
-
-fn cluster_config(alias: &str, bootstrap: &[String], client_id: &str) -> ClusterConfig {
-    let mut config = ClusterConfig::new(alias, bootstrap);
-    config.client_id = client_id.to_owned();
-    config
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! The border between the life cycle and what it runs: narrow, so that the life cycle is tested without clusters.
 
+mod heartbeat;
+mod ticking;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
@@ -7,7 +10,7 @@ use tokio::sync::watch;
 use wire::{Cluster, TopicPartition};
 
 use crate::{
-    config::{ConfigErrors, Hint, Properties, SourceConnectorConfig, WorkerConfig},
+    config::{self, ConfigErrors, ConnectorClass, Hint, Properties, SourceConnectorConfig, WorkerConfig},
     flow::{Anchoring, Engine, Events, Flow, FlowStatus, Limits, Positions, RateCap, StoredPosition},
     mirror::{self, SourceCheck, SourceConnector},
     offsets::{self, OffsetMaps, OpenMaps},
@@ -122,8 +125,8 @@ pub(super) trait Task: Send + Sync {
     fn drain(self: Box<Self>, timeout: Duration) -> BoxFuture<'static, BTreeMap<TopicPartition, StoredPosition>>;
 }
 
-/// MirrorMaker's source connector.
-pub(super) struct MirrorSource {
+/// MirrorMaker's connectors.
+pub(super) struct MirrorMaker {
     pub(super) worker: WorkerConfig,
     pub(super) cluster: Cluster,
     /// What all tasks of the worker share.
@@ -147,8 +150,17 @@ struct Connected {
     maps: Option<OffsetMaps>,
 }
 
-impl Plugin for MirrorSource {
+impl Plugin for MirrorMaker {
     fn open(&self, config: &Properties) -> Result<Opened, ConfigErrors> {
+        match config::connector_class(config)? {
+            ConnectorClass::MirrorSource | ConnectorClass::MirrorCheckpoint => self.open_source(config),
+            ConnectorClass::MirrorHeartbeat => heartbeat::open(config, &self.worker, &self.cluster),
+        }
+    }
+}
+
+impl MirrorMaker {
+    fn open_source(&self, config: &Properties) -> Result<Opened, ConfigErrors> {
         let config = SourceConnectorConfig::parse(config, &self.worker)?;
         let (cluster, limits, open) = (self.cluster.clone(), self.limits.clone(), self.maps.clone());
         let replication_factor = self.worker.offset_storage.replication_factor;

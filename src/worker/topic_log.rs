@@ -8,7 +8,7 @@ use std::sync::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
-use wire::{Cluster, NewRecord, OffsetSpec, Record, TopicPartition};
+use wire::{Cluster, NewRecord, OffsetSpec, Record, TopicPartition, now_ms};
 
 use super::Error;
 use crate::records::BadRecord;
@@ -117,6 +117,7 @@ impl TopicLog {
         let was_stale = self.stale.swap(true, Ordering::AcqRel);
         let base = self.backend.append(&to, &records).await.map_err(|cause| self.storage(cause))?;
         if base == *next && !was_stale {
+            // What the appended records carry, near enough.
             let timestamp = now_ms();
             for (offset, NewRecord { key, value, headers }) in (base..).zip(records) {
                 let record = Record { offset, timestamp, key, value, headers };
@@ -162,12 +163,6 @@ impl TopicLog {
     fn storage(&self, cause: wire::Error) -> Error {
         Error::Storage { kind: self.kind, topic: self.topic.clone(), cause: Box::new(cause) }
     }
-}
-
-/// Wall clock, ms since the epoch: what the appended records carry, near enough.
-fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -50,6 +50,7 @@ pub use records::{
     BatchBuilder, Built, Header, Levels, MalformedRecord, RawRecord, RecordBody, RecordReader, legacy_codec,
     legacy_records,
 };
+pub use small_topic::now_ms;
 pub use types::{
     ConfigEntry, ConfigSource, Headers, NewRecord, NewTopic, OffsetSpec, PartitionMetadata, Record, TopicMetadata,
     TopicPartition, TopicRights,

@@ -151,10 +151,15 @@ pub(crate) fn records_of(batch: &Batch) -> Result<Vec<Record>, String> {
     Ok(records)
 }
 
+/// Wall clock, ms since the epoch: what records carry that are written now.
+#[must_use]
+pub fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+}
+
 /// One uncompressed batch, as a client without idempotence writes it.
 fn encode(records: &[NewRecord]) -> Result<Bytes, String> {
-    let now =
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
+    let now = now_ms();
     let header = |(name, value): &(String, Option<Bytes>)| (StrBytes::from_string(name.clone()), value.clone());
     let record = |(offset, NewRecord { key, value, headers }): (usize, &NewRecord)| WireRecord {
         transactional: false,
