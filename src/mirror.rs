@@ -10,6 +10,8 @@
 )]
 mod acls;
 mod assignment;
+mod checkpoint_connector;
+mod checkpoint_task;
 mod checkpoints;
 mod groups;
 mod heartbeats;
@@ -25,8 +27,11 @@ mod syncs;
 )]
 mod topic_configs;
 mod topics;
+mod trouble;
 
 pub use assignment::split;
+pub use checkpoint_connector::CheckpointConnector;
+pub use checkpoint_task::CheckpointTask;
 pub use checkpoints::{
     Checkpoint, CheckpointOutcome, Checkpoints, CommittedOffset, Emission, Exactness, Knowledge, LoadingCheckpoints,
     TargetOffset, Translatable, Untranslated, checkpoint_topic,

@@ -23,12 +23,13 @@ pub enum ConnectorClass {
 }
 
 const PLUGINS: &[Plugin] = &[
+    Plugin { class: ConnectorClass::MirrorCheckpoint.name(), kind: "source" },
     Plugin { class: ConnectorClass::MirrorHeartbeat.name(), kind: "source" },
     Plugin { class: ConnectorClass::MirrorSource.name(), kind: "source" },
 ];
 
 impl ConnectorClass {
-    /// All of them, also those that can't be made yet.
+    /// All of them.
     pub const ALL: [Self; 3] = [Self::MirrorSource, Self::MirrorCheckpoint, Self::MirrorHeartbeat];
 
     /// Class name, as in Kafka.
@@ -66,12 +67,6 @@ impl ConnectorClass {
         })
     }
 
-    /// Whether it can be made.
-    #[must_use]
-    pub fn runs(self) -> bool {
-        PLUGINS.iter().any(|plugin| plugin.class == self.name())
-    }
-
     fn is_called(self, written: &str) -> bool {
         let class = self.name();
         let simple = class.rsplit_once('.').map_or(class, |(_, simple)| simple);
@@ -80,28 +75,18 @@ impl ConnectorClass {
     }
 }
 
-/// The connectors that can be made.
+/// The connectors that there are.
 #[must_use]
 pub fn plugins() -> &'static [Plugin] {
     PLUGINS
 }
 
-/// The connector that `connector.class` names, if it can be made.
+/// The connector that `connector.class` names.
 ///
 /// # Errors
-/// There is no such connector (Connect's message), or it is not built yet.
+/// There is no such connector; Connect's message.
 pub fn connector_class(raw: &Properties) -> Result<ConnectorClass, ConfigError> {
-    let written = raw.get("connector.class").map_or("null", |class| class.trim());
-    let class = ConnectorClass::named(written)?;
-    if class.runs() {
-        return Ok(class);
-    }
-    let running: Vec<&str> = PLUGINS.iter().map(|plugin| plugin.class).collect();
-    Err(ConfigError::invalid(
-        "connector.class",
-        written,
-        format_args!("{} is not built yet, kmirror runs {}", class.name(), running.join(", ")),
-    ))
+    ConnectorClass::named(raw.get("connector.class").map_or("null", |class| class.trim()))
 }
 
 #[cfg(test)]
@@ -115,22 +100,21 @@ mod tests {
 
     #[test]
     fn all_names_of_a_class_are_found() {
-        for written in [ConnectorClass::MirrorSource.name(), "MirrorSourceConnector", "MirrorSource", " MirrorSource\t"] {
+        for written in [ConnectorClass::MirrorSource.name(), "MirrorSourceConnector", "MirrorSource", " MirrorSource\t"]
+        {
             assert_eq!(class(written), Ok(ConnectorClass::MirrorSource), "{written}");
         }
     }
 
     #[test]
     fn others_are_told_apart() {
-        for written in ["MirrorCheckpoint", ConnectorClass::MirrorCheckpoint.name(), "MirrorCheckpointConnector"] {
-            assert!(ConnectorClass::named(written).is_ok(), "{written}");
-            let message = class(written).unwrap_err();
-            assert!(message.contains("not built yet") && message.contains(written), "{message}");
-        }
+        assert_eq!(class("MirrorCheckpoint"), Ok(ConnectorClass::MirrorCheckpoint));
+        assert_eq!(class("MirrorHeartbeatConnector"), Ok(ConnectorClass::MirrorHeartbeat));
         assert_eq!(
             class("org.x.FileStreamSource").unwrap_err(),
             "Failed to find any class that implements Connector and which name matches org.x.FileStreamSource, \
-             available connectors are: org.apache.kafka.connect.mirror.MirrorHeartbeatConnector, \
+             available connectors are: org.apache.kafka.connect.mirror.MirrorCheckpointConnector, \
+             org.apache.kafka.connect.mirror.MirrorHeartbeatConnector, \
              org.apache.kafka.connect.mirror.MirrorSourceConnector"
         );
         let missing = connector_class(&Properties::new()).unwrap_err();

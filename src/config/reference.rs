@@ -61,7 +61,7 @@ fn reference() -> String {
     for class in ConnectorClass::ALL {
         let name = class.name().rsplit_once('.').map_or(class.name(), |(_, simple)| simple);
         let _ = write!(text, "\n## {name}\n\n`connector.class={}`", class.name());
-        text.push_str(if class.runs() { "\n" } else { "; its keys are checked, it can't be made in this version.\n" });
+        text.push('\n');
         let (own, kmirror): (&[Key], &[Key]) = match class {
             ConnectorClass::MirrorSource => (MIRROR_SOURCE_KEYS, KMIRROR_SOURCE_KEYS),
             ConnectorClass::MirrorCheckpoint => (MIRROR_CHECKPOINT_KEYS, KMIRROR_CHECKPOINT_KEYS),

@@ -100,7 +100,7 @@ impl SourceConnectorConfig {
     /// Reads a connector's configuration, `name` included; `worker` says what a connector may override.
     ///
     /// # Errors
-    /// All that is wrong with it. Where `connector.class` names no connector that runs, that alone: nothing else can
+    /// All that is wrong with it. Where `connector.class` names no connector, that alone: nothing else can
     /// be judged then.
     pub fn parse(raw: &Properties, worker: &WorkerConfig) -> Result<Self, ConfigErrors> {
         plugin::connector_class(raw)?;

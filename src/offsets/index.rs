@@ -53,6 +53,11 @@ impl Index {
         self.links.get(link)
     }
 
+    /// All copies it knows of.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Link> {
+        self.links.keys()
+    }
+
     /// How many copies it knows of.
     pub(super) fn links(&self) -> usize {
         self.links.len()

@@ -92,6 +92,12 @@ impl OffsetMaps {
         Ok(Self { owner, shared: Arc::new(shared) })
     }
 
+    /// All copies that are known, in no order.
+    #[must_use]
+    pub fn links(&self) -> Vec<Link> {
+        self.shared.index().all().cloned().collect()
+    }
+
     /// The anchor of a link. Its generation is the highest that was met, so that one more is higher than any.
     #[must_use]
     pub fn anchor(&self, link: &Link) -> Option<Anchor> {

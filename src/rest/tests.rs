@@ -465,17 +465,6 @@ async fn configurations_are_judged_key_by_key() {
 }
 
 #[tokio::test]
-async fn connectors_that_cannot_be_made_are_refused() {
-    let (_clusters, server) = started().await;
-    for class in ["MirrorCheckpoint", "org.apache.kafka.connect.mirror.MirrorHeartbeatConnector"] {
-        let config = CONFIG.replace("MirrorSourceConnector", class);
-        let (code, message) = server.call("PUT", "/connectors/c/config", &config).await.error();
-        assert!(code == 400 && message.contains("is not built yet"), "{message}");
-    }
-    assert_eq!(server.get("/connectors").await.body, "[]");
-}
-
-#[tokio::test]
 async fn null_is_no_value_of_a_setting() {
     let (_clusters, server) = started().await;
     let text = "Connector configuration is invalid and contains the following 1 error(s):\n\
@@ -524,8 +513,11 @@ async fn about_the_worker() {
     let text = format!(r#"{{"version":"{version}","commit":"{commit}","kafka_cluster_id":"kmirror-test-cluster"}}"#);
     assert_eq!((root.code, root.body), (200, text));
     let plugins = server.get("/connector-plugins?connectorsOnly=false").await.json();
-    let class = "org.apache.kafka.connect.mirror.MirrorSourceConnector";
-    assert_eq!(plugins, json!([{"class": class, "type": "source", "version": version}]));
+    let plugin = |name| {
+        let class = format!("org.apache.kafka.connect.mirror.Mirror{name}Connector");
+        json!({"class": class, "type": "source", "version": version})
+    };
+    assert_eq!(plugins, json!(["Checkpoint", "Heartbeat", "Source"].map(plugin)));
     let health = server.get("/health").await;
     let text = r#"{"status":"healthy","message":"Worker has completed startup and is ready to handle requests."}"#;
     assert_eq!((health.code, health.body.as_str()), (200, text));

@@ -1,5 +1,6 @@
 //! The border between the life cycle and what it runs: narrow, so that the life cycle is tested without clusters.
 
+mod checkpoint;
 mod heartbeat;
 mod ticking;
 
@@ -10,7 +11,7 @@ use tokio::sync::watch;
 use wire::{Cluster, TopicPartition};
 
 use crate::{
-    config::{self, ConfigErrors, ConnectorClass, Hint, Properties, SourceConnectorConfig, WorkerConfig},
+    config::{self, ConfigErrors, ConnectorClass, Hint, MirrorConfig, Properties, SourceConnectorConfig, WorkerConfig},
     flow::{Anchoring, Engine, Events, Flow, FlowStatus, Limits, Positions, RateCap, StoredPosition},
     mirror::{self, SourceCheck, SourceConnector},
     offsets::{self, OffsetMaps, OpenMaps},
@@ -153,7 +154,10 @@ struct Connected {
 impl Plugin for MirrorMaker {
     fn open(&self, config: &Properties) -> Result<Opened, ConfigErrors> {
         match config::connector_class(config)? {
-            ConnectorClass::MirrorSource | ConnectorClass::MirrorCheckpoint => self.open_source(config),
+            ConnectorClass::MirrorSource => self.open_source(config),
+            ConnectorClass::MirrorCheckpoint => {
+                checkpoint::open(config, &self.worker, &self.cluster, self.maps.clone())
+            }
             ConnectorClass::MirrorHeartbeat => heartbeat::open(config, &self.worker, &self.cluster),
         }
     }
@@ -175,7 +179,8 @@ impl MirrorMaker {
                 Box::pin(async move {
                     let connector = SourceConnector::connect(config, &cluster).await.map_err(|error| causes(&error))?;
                     let maps = if connector.config().mirror.enabled && connector.config().offset_map {
-                        open_maps(&open, &cluster, connector.config(), replication_factor)
+                        let then = "records may be copied twice after a crash";
+                        open_maps(&open, &cluster, &connector.config().mirror, replication_factor, then)
                             .await
                             .map_err(|error| causes(&error))?
                     } else {
@@ -189,17 +194,18 @@ impl MirrorMaker {
     }
 }
 
-/// The offset map, replicated as the worker's own topics are. None where the target forbids it: then what a kill leaves behind is copied again.
+/// The offset map, replicated as the worker's own topics are. None where the target forbids it; `then` says what follows from that.
 async fn open_maps(
     open: &OpenMaps,
     worker: &Cluster,
-    config: &SourceConnectorConfig,
+    config: &MirrorConfig,
     replication_factor: i16,
+    then: &str,
 ) -> Result<Option<OffsetMaps>, offsets::Error> {
-    let target = worker.with_alias(config.mirror.target_alias.as_str());
-    match open.open(&target, &config.mirror.source_alias, replication_factor).await {
+    let target = worker.with_alias(config.target_alias.as_str());
+    match open.open(&target, &config.source_alias, replication_factor).await {
         Err(error) if error.is_denied() => {
-            tracing::warn!(connector = config.mirror.name, "{error}: records may be copied twice after a crash");
+            tracing::warn!(connector = config.name, "{error}: {then}");
             Ok(None)
         }
         opened => opened.map(Some),

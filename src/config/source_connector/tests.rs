@@ -338,13 +338,11 @@ fn all_errors_at_once() {
 }
 
 #[test]
-fn a_class_that_does_not_run_is_the_only_error() {
-    for class in ["MirrorCheckpointConnector", "org.x.Y"] {
-        let raw = Properties::from([("connector.class".to_owned(), class.to_owned())]);
-        let errors = SourceConnectorConfig::parse(&raw, &worker("")).unwrap_err();
-        assert_eq!(errors.0.len(), 1, "{errors}");
-        assert_eq!(errors.0[0].key, "connector.class");
-    }
+fn an_unknown_class_is_the_only_error() {
+    let raw = Properties::from([("connector.class".to_owned(), "org.x.Y".to_owned())]);
+    let errors = SourceConnectorConfig::parse(&raw, &worker("")).unwrap_err();
+    assert_eq!(errors.0.len(), 1, "{errors}");
+    assert_eq!(errors.0[0].key, "connector.class");
 }
 
 #[test]

@@ -118,7 +118,9 @@ fn requests_that_are_wrong_are_told_as_by_connect() {
     assert_eq!(
         refused("Foo", "connector.class=org.x.FooConnector"),
         "Failed to find any class that implements Connector and which name matches org.x.FooConnector, available \
-         connectors are: org.apache.kafka.connect.mirror.MirrorSourceConnector"
+         connectors are: org.apache.kafka.connect.mirror.MirrorCheckpointConnector, \
+         org.apache.kafka.connect.mirror.MirrorHeartbeatConnector, \
+         org.apache.kafka.connect.mirror.MirrorSourceConnector"
     );
 }
 

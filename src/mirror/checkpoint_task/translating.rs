@@ -1,0 +1,90 @@
+//! What committed offsets are in the target: asked of the offset map, of offset syncs, and of the source.
+
+use std::collections::{BTreeSet, HashMap};
+
+use wire::{OffsetSpec, TopicPartition};
+
+use super::{CheckpointTask, READING_MAP};
+use crate::{
+    mirror::{Knowledge, OffsetSyncStore, SyncTranslation, TargetOffset, Untranslated, checkpoint_topic},
+    offsets::{Link, OffsetMaps, Translation},
+};
+
+impl CheckpointTask {
+    /// What committed offsets are in the target.
+    pub(super) async fn translate(
+        &mut self,
+        offsets: &BTreeSet<(TopicPartition, i64)>,
+        syncs: &OffsetSyncStore,
+    ) -> HashMap<(TopicPartition, i64), Result<TargetOffset, Untranslated>> {
+        let links = self.links();
+        let mut known = Vec::new();
+        for (partition, committed) in offsets {
+            let sync = syncs.translate(partition, *committed);
+            let mut knowledge = Knowledge {
+                committed: Some(*committed),
+                map: Translation::Unmapped,
+                sync,
+                map_of_sync: None,
+                source_log_start: None,
+            };
+            if let Some((maps, link)) = self.clusters.maps.as_ref().zip(links.get(partition)) {
+                let of_sync = match sync {
+                    SyncTranslation::At { upstream_offset, .. } => Some(upstream_offset),
+                    _ => None,
+                };
+                let wanted: Vec<i64> = [*committed].into_iter().chain(of_sync).collect();
+                match maps.translate(link, &wanted).await {
+                    Ok(told) => {
+                        let mut told = told.into_iter();
+                        knowledge.map = told.next().unwrap_or(Translation::Unmapped);
+                        knowledge.map_of_sync = told.next();
+                    }
+                    // A sync alone might lead behind records that the map knows to be missing.
+                    Err(error) => {
+                        self.troubles.failed(&self.clusters.target, READING_MAP, &error.to_string());
+                        continue;
+                    }
+                }
+            }
+            known.push(((partition.clone(), *committed), knowledge));
+        }
+        let is_before = |knowledge: &Knowledge| matches!(knowledge.map, Translation::BeforeMirror { .. });
+        let asked: BTreeSet<_> =
+            known.iter().filter(|(_, known)| is_before(known)).map(|((partition, _), _)| partition.clone()).collect();
+        let starts = self.log_starts(asked).await;
+        known
+            .into_iter()
+            .map(|((partition, committed), mut knowledge)| {
+                knowledge.source_log_start = starts.get(&partition).copied();
+                ((partition, committed), knowledge.translate())
+            })
+            .collect()
+    }
+
+    /// By source partition the link of whoever copies it: to the topic that checkpoints name, if one does that.
+    fn links(&self) -> HashMap<TopicPartition, Link> {
+        let (source_alias, target_alias) = (&self.config.mirror.source_alias, &self.config.mirror.target_alias);
+        let mut links: HashMap<TopicPartition, Link> = HashMap::new();
+        for link in self.clusters.maps.iter().flat_map(OffsetMaps::links) {
+            let is_named = || {
+                let name = checkpoint_topic(&*self.policy, source_alias, target_alias, &link.source.topic);
+                link.target == TopicPartition::new(name, link.source.partition)
+            };
+            if !links.contains_key(&link.source) || is_named() {
+                links.insert(link.source.clone(), link);
+            }
+        }
+        links
+    }
+
+    async fn log_starts(&mut self, partitions: BTreeSet<TopicPartition>) -> HashMap<TopicPartition, i64> {
+        if partitions.is_empty() {
+            return HashMap::new();
+        }
+        let wanted: Vec<_> = partitions.into_iter().map(|partition| (partition, OffsetSpec::Earliest)).collect();
+        // What is not told counts as not known: then nothing is passed over.
+        let told = self.clusters.source.list_offsets(&wanted).await.unwrap_or_default();
+        told.into_iter().filter_map(|(partition, offset)| Some((partition, offset.ok()?))).collect()
+    }
+}
