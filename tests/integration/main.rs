@@ -6,6 +6,7 @@ mod both_ends;
 mod fidelity;
 mod flow;
 mod gaps;
+mod groups;
 mod killed;
 mod kmirror;
 mod layering;

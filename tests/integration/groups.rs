@@ -1,0 +1,217 @@
+//! MirrorCheckpointConnector and MirrorHeartbeatConnector: what groups find in the target.
+
+use std::collections::BTreeMap;
+
+use ::testkit::{
+    Bulk, Java,
+    anyhow::{Context, Result, ensure},
+    bulk_produce, create_topic, delete_records, kafka_version, read_all, unique,
+};
+use ::wire::{Cluster, ClusterConfig, CommittedOffset, TopicPartition};
+use kmirror::records::decode_heartbeat;
+use serde_json::{Value, json};
+
+use crate::{
+    kmirror::{DEADLINE, Kmirror},
+    shared::{Pair, addresses, pair},
+    worker::{Copy, connector},
+};
+
+/// Kafka's own client tools.
+const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/integration/groups/Clients.java");
+const PARTITIONS: i32 = 3;
+
+/// A source that nobody else's topics have the name of.
+struct Scene {
+    pair: Pair,
+    alias: String,
+    worker: Kmirror,
+}
+
+impl Scene {
+    async fn start() -> Result<Self> {
+        let pair = pair().await?;
+        let worker = Kmirror::on(&pair.target).start().await?;
+        Ok(Self { alias: unique("src").replace('-', ""), worker, pair })
+    }
+
+    fn config(&self, class: &str, more: &[(&str, &str)]) -> Value {
+        let mut config = json!({
+            "connector.class": format!("org.apache.kafka.connect.mirror.Mirror{class}Connector"),
+            "source.cluster.alias": self.alias,
+            "target.cluster.alias": "dst",
+            "source.cluster.bootstrap.servers": self.pair.source,
+            "target.cluster.bootstrap.servers": self.pair.target,
+            "checkpoints.topic.replication.factor": "1",
+            "heartbeats.topic.replication.factor": "1",
+        });
+        for (key, value) in more {
+            config[*key] = json!(value);
+        }
+        config
+    }
+
+    async fn mirror(&self, topic: &str, more: &[(&str, &str)]) -> Result<()> {
+        let alias = [("source.cluster.alias", self.alias.as_str())];
+        let config = connector(&self.pair.source, &self.pair.target, topic, &[&alias, more].concat());
+        self.worker.put_connector("mirror", &config).await?;
+        let remote = self.remote(topic);
+        let copy = Copy { source: &self.pair.source, topic, target: &self.pair.target, remote: &remote };
+        copy.wait_equal(&self.worker).await
+    }
+
+    fn remote(&self, topic: &str) -> String {
+        format!("{}.{topic}", self.alias)
+    }
+
+    fn source(&self) -> Cluster {
+        Cluster::new(ClusterConfig::new("source", &addresses(&self.pair.source)))
+    }
+
+    fn target(&self) -> Cluster {
+        Cluster::new(ClusterConfig::new("target", &addresses(&self.pair.target)))
+    }
+}
+
+/// What a group has committed of a topic, by partition.
+async fn committed(cluster: &Cluster, group: &str, topic: &str) -> Result<BTreeMap<i32, (i64, String)>> {
+    let told = cluster.fetch_group_offsets(&[group.to_owned()]).await?;
+    let (_, offsets) = told.into_iter().next().context("no answer")?;
+    let of_topic = offsets?.into_iter().filter(|(partition, _)| partition.topic == topic);
+    of_topic
+        .map(|(partition, told)| told.map(|told| (partition.partition, (told.offset, told.metadata))))
+        .map(|told| Ok(told?))
+        .collect()
+}
+
+async fn commit(cluster: &Cluster, group: &str, topic: &str, offsets: &[i64]) -> Result<()> {
+    let committed =
+        |offset: &i64| CommittedOffset { offset: *offset, leader_epoch: None, metadata: format!("of {group}") };
+    let offsets =
+        (0..).zip(offsets).map(|(partition, offset)| (TopicPartition::new(topic, partition), committed(offset)));
+    for (_, outcomes) in cluster.commit_group_offsets(&[(group.to_owned(), offsets.collect())]).await? {
+        for (_, outcome) in outcomes {
+            outcome?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn heartbeats_come_at_the_interval_and_are_carried_on() -> Result<()> {
+    let scene = Scene::start().await?;
+    let config = scene.config("Heartbeat", &[("enabled", "false"), ("tasks.max", "3")]);
+    scene.worker.put_connector("heartbeats", &config).await?;
+    scene.worker.wait_running("heartbeats", 1).await?;
+    let beats = || async {
+        let records = read_all(&scene.pair.target, "heartbeats").await?;
+        let mut times = Vec::new();
+        for record in records.iter().flatten() {
+            let (key, value) = decode_heartbeat(record.key.as_deref(), record.value.as_deref())?;
+            if (key.source_alias.as_str(), key.target_alias.as_str()) == (&scene.alias, "dst") {
+                times.extend(value.map(|value| value.timestamp));
+            }
+        }
+        Ok::<_, ::testkit::anyhow::Error>(times)
+    };
+    let times = scene
+        .worker
+        .until("three heartbeats", DEADLINE, async || {
+            let times = beats().await?;
+            ensure!(times.len() >= 3, "{times:?}");
+            Ok(times)
+        })
+        .await?;
+    ensure!(times.is_sorted() && times.windows(2).all(|pair| pair[1] - pair[0] >= 900), "{times:?}");
+    scene
+        .worker
+        .put_connector("heartbeats", &scene.config("Heartbeat", &[("emit.heartbeats.enabled", "false")]))
+        .await?;
+    scene.worker.wait_running("heartbeats", 0).await?;
+    Ok(())
+}
+
+/// Groups anywhere in a topic whose offsets differ at both ends: what each finds in the target is exact, and Java's tools read it.
+#[tokio::test]
+async fn offsets_are_translated_exactly_for_groups_anywhere() -> Result<()> {
+    const RECORDS: i64 = 20_000;
+    const REMOVED: i64 = 1_000;
+    let scene = Scene::start().await?;
+    let topic = unique("groups");
+    create_topic(&scene.pair.source, &topic, PARTITIONS, 1, &[]).await?;
+    let all = u64::try_from(RECORDS)? * u64::from(PARTITIONS.unsigned_abs());
+    bulk_produce(&scene.pair.source, &topic, &Bulk { value_bytes: 50, ..Bulk::new(all, PARTITIONS) }).await?;
+    for partition in 0..PARTITIONS {
+        delete_records(&scene.pair.source, &topic, partition, REMOVED).await?;
+    }
+    scene.mirror(&topic, &[]).await?;
+
+    let (source, target) = (scene.source(), scene.target());
+    let behind = [0, 1, 10, 100, 1_000, 10_000, RECORDS];
+    let prefix = unique("behind");
+    let groups: Vec<(String, Vec<i64>)> = behind
+        .iter()
+        .map(|behind| {
+            (format!("{prefix}-{behind}"), (0..i64::from(PARTITIONS)).map(|n| (RECORDS - behind - n).max(0)).collect())
+        })
+        .collect();
+    for (group, offsets) in &groups {
+        commit(&source, group, &topic, offsets).await?;
+    }
+    commit(&source, &format!("console-consumer-{prefix}"), &topic, &[5]).await?;
+    let interval = [("emit.checkpoints.interval.seconds", "1"), ("sync.group.offsets.interval.seconds", "1")];
+    let groups_key = format!("{prefix}.*,console-consumer-{prefix}");
+    let more = [
+        ("sync.group.offsets.enabled", "true"),
+        ("groups", groups_key.as_str()),
+        ("tasks.max", "2"),
+        ("topics", &topic),
+    ];
+    let config = scene.config("Checkpoint", &[&interval[..], &more].concat());
+    scene.worker.put_connector("groups", &config).await?;
+    scene.worker.wait_running("groups", 2).await?;
+    let tasks = scene.worker.get("/connectors/groups/tasks").await?.ok()?;
+    let assigned = tasks[0]["config"]["task.assigned.groups"].as_str().unwrap_or_default();
+    ensure!(assigned.split(',').count() == 4, "{tasks}");
+
+    let remote = scene.remote(&topic);
+    // Each record stands as much earlier as were removed; who is behind all that is left begins at its start.
+    let expected = |group: &str, offsets: &[i64]| -> BTreeMap<i32, (i64, String)> {
+        (0..).zip(offsets.iter().map(|offset| ((offset - REMOVED).max(0), format!("of {group}")))).collect()
+    };
+    let in_target = async |group: &str, offsets: &[i64]| {
+        let expected = expected(group, offsets);
+        scene
+            .worker
+            .until(&format!("offsets of {group} in the target"), DEADLINE, async || {
+                let found = committed(&target, group, &remote).await?;
+                ensure!(found == expected, "{found:?} instead of {expected:?}");
+                Ok(())
+            })
+            .await
+    };
+    for (group, offsets) in &groups {
+        in_target(group, offsets).await?;
+    }
+    ensure!(committed(&target, &format!("console-consumer-{prefix}"), &remote).await?.is_empty(), "it is excluded");
+
+    // A group that goes on is followed; one that goes back in the source is not set back in the target.
+    let (first, last) = (&groups[0].0, &groups[5].0);
+    commit(&source, last, &topic, &[RECORDS, RECORDS, RECORDS]).await?;
+    commit(&source, first, &topic, &[REMOVED, REMOVED, REMOVED]).await?;
+    in_target(last, &[RECORDS, RECORDS, RECORDS]).await?;
+    in_target(first, &groups[0].1).await?;
+
+    if kafka_version() != "2.8.2" {
+        let told = Java::new(&kafka_version()).await?;
+        let told = told.tool(CLIENTS, &[&scene.pair.target, &scene.alias, last], "").await?.stdout;
+        for partition in 0..PARTITIONS {
+            let line = format!("{remote}-{partition} {}", RECORDS - REMOVED);
+            ensure!(told.lines().any(|told| told == line), "no {line} in {told}");
+        }
+        ensure!(told.contains("checkpoints true"), "{told}");
+    }
+    scene.worker.put_connector("groups", &scene.config("Checkpoint", &[("enabled", "false")])).await?;
+    scene.worker.wait_running("groups", 0).await?;
+    Ok(())
+}
