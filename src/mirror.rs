@@ -31,7 +31,7 @@ mod trouble;
 
 pub use assignment::split;
 pub use checkpoint_connector::CheckpointConnector;
-pub use checkpoint_task::CheckpointTask;
+pub use checkpoint_task::{CheckpointTask, GroupDesk, GroupReport, Synced};
 pub use checkpoints::{
     Checkpoint, CheckpointOutcome, Checkpoints, CommittedOffset, Emission, Exactness, Knowledge, LoadingCheckpoints,
     TargetOffset, Translatable, Untranslated, checkpoint_topic,

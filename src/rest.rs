@@ -11,6 +11,7 @@ mod body;
 mod connectors;
 mod error;
 mod events;
+mod groups;
 mod limits;
 mod offsets;
 mod plugins;
@@ -149,7 +150,7 @@ fn route(router: Router<Arc<Worker>>, path: &str, methods: MethodRouter<Arc<Work
 }
 
 fn router(worker: Arc<Worker>, body_timeout: Duration) -> Router {
-    let routes: [(&str, MethodRouter<Arc<Worker>>); 17] = [
+    let routes: [(&str, MethodRouter<Arc<Worker>>); 19] = [
         ("/health", get(root::health)),
         ("/connector-plugins", get(plugins::plugins)),
         ("/connector-plugins/{plugin}/config/validate", put(plugins::validate)),
@@ -164,6 +165,8 @@ fn router(worker: Arc<Worker>, body_timeout: Duration) -> Router {
         ("/connectors/{connector}/stop", put(connectors::stop)),
         ("/connectors/{connector}/offsets", get(offsets::get).patch(offsets::alter).delete(offsets::reset)),
         ("/connectors/{connector}/kmirror/events", get(events::events)),
+        ("/connectors/{connector}/kmirror/groups", get(groups::groups)),
+        ("/connectors/{connector}/kmirror/sync-groups", post(groups::sync)),
         ("/connectors/{connector}/tasks", get(connectors::tasks)),
         ("/connectors/{connector}/tasks/{task}/status", get(connectors::task_status)),
         ("/connectors/{connector}/tasks/{task}/restart", post(connectors::restart_task)),

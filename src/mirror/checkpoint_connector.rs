@@ -8,7 +8,7 @@ use wire::{Cluster, ClusterConfig, GroupFilter, TopicPartition};
 
 use super::{
     Error, GroupSelection, SourceCheck,
-    checkpoint_task::{CheckpointTask, TaskClusters},
+    checkpoint_task::{CheckpointTask, GroupDesk, TaskClusters},
     deal_groups,
     internal_topics::make_compacted,
     policy::replication_policy,
@@ -132,9 +132,9 @@ impl CheckpointConnector {
         Ok(groups)
     }
 
-    /// A task for some of the groups. `maps` tells where records stand in the target; absent where there is no map.
+    /// A task for some of the groups. `maps` tells where records stand in the target; absent where there is no map. `desk` is where it is asked.
     #[must_use]
-    pub fn task(&self, number: usize, groups: &[String], maps: Option<OffsetMaps>) -> CheckpointTask {
+    pub fn task(&self, number: usize, groups: &[String], maps: Option<OffsetMaps>, desk: &GroupDesk) -> CheckpointTask {
         let mirror = &self.config.mirror;
         let alias = mirror.offset_syncs_alias(self.config.offset_syncs_location);
         let syncs_cluster = match self.config.offset_syncs_location {
@@ -156,6 +156,7 @@ impl CheckpointConnector {
             Arc::clone(&self.config),
             Arc::clone(&self.policy),
             Arc::clone(&self.selection),
+            desk,
         )
     }
 }

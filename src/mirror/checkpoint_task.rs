@@ -1,23 +1,31 @@
 //! A task of MirrorCheckpointConnector: writes checkpoints of its groups, and sets their offsets in the target.
 
+mod desk;
 mod syncing;
 mod topics;
 mod translating;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
 
 use replication_policy::ReplicationPolicy;
-use tokio::time::{Instant, Interval, MissedTickBehavior};
-use wire::{Cluster, NewRecord, ResponseError, TopicPartition};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, Interval, MissedTickBehavior},
+};
+use wire::{Cluster, NewRecord, ResponseError, TopicPartition, now_ms};
 
-use self::topics::{batches, read_on};
+pub use self::desk::{GroupDesk, GroupReport, Synced};
+use self::{
+    desk::Ask,
+    topics::{batches, read_on},
+};
 use super::{
-    Checkpoint, CheckpointOutcome, Checkpoints, CommittedOffset, GroupSelection, GroupSync, LoadingCheckpoints,
-    OffsetSyncStore, Untranslated, checkpoint_topic, trouble::Troubles,
+    Checkpoint, Checkpoints, CommittedOffset, GroupSelection, GroupSync, LoadingCheckpoints, OffsetSyncStore,
+    Untranslated, checkpoint_topic, trouble::Troubles,
 };
 use crate::{config::CheckpointConnectorConfig, offsets::OffsetMaps};
 
@@ -49,8 +57,9 @@ pub struct CheckpointTask {
     troubles: Troubles,
     /// Of the offset syncs topic: the next offset to read; absent before its start is known.
     syncs_read: Option<i64>,
-    /// What became of each group's offsets the last time, where that is no checkpoint, by the target's partitions.
-    untranslated: HashMap<String, Vec<(TopicPartition, Untranslated)>>,
+    /// What was last found of each group.
+    reports: BTreeMap<String, GroupReport>,
+    asked: mpsc::Receiver<Ask>,
 }
 
 /// What a task knows of its groups.
@@ -68,9 +77,11 @@ impl CheckpointTask {
         config: Arc<CheckpointConnectorConfig>,
         policy: Arc<dyn ReplicationPolicy>,
         selection: Arc<GroupSelection>,
+        desk: &GroupDesk,
     ) -> Self {
-        let troubles = Troubles::new(&name);
-        Self { groups, clusters, config, policy, selection, troubles, syncs_read: None, untranslated: HashMap::new() }
+        let (troubles, asked) = (Troubles::new(&name), desk.open());
+        let (syncs_read, reports) = (None, BTreeMap::new());
+        Self { groups, clusters, config, policy, selection, troubles, syncs_read, reports, asked }
     }
 
     /// Reads what earlier tasks wrote, then writes checkpoints at once and every `emit.checkpoints.interval.seconds`, and with
@@ -89,7 +100,21 @@ impl CheckpointTask {
         loop {
             tokio::select! {
                 () = tick(&mut emit) => self.emit(&mut known).await,
-                () = tick(&mut sync) => { self.sync_offsets(&mut known).await; }
+                () = tick(&mut sync) => {
+                    self.sync_offsets(&mut known).await;
+                }
+                Some(ask) = self.asked.recv() => self.answer(ask, &mut known).await,
+            }
+        }
+    }
+
+    async fn answer(&mut self, ask: Ask, known: &mut Known) {
+        // Who asked may be gone.
+        match ask {
+            Ask::Groups(answer) => _ = answer.send(self.reports.clone()),
+            Ask::Sync(answer) => {
+                self.emit(known).await;
+                _ = answer.send(self.sync_offsets(known).await);
             }
         }
     }
@@ -172,9 +197,7 @@ impl CheckpointTask {
         for (group, committed) in &committed {
             let outcomes = known.checkpoints.decide(group, committed, name, translate);
             due.extend(outcomes.iter().filter_map(|outcome| Checkpoint::of(group, outcome)));
-            let without =
-                |outcome: &CheckpointOutcome| Some((outcome.target.clone(), *outcome.checkpoint.as_ref().err()?));
-            self.untranslated.insert(group.clone(), outcomes.iter().filter_map(without).collect());
+            self.reports.insert(group.clone(), GroupReport { time: now_ms(), outcomes: Ok(outcomes) });
         }
         self.write(due, &mut known.checkpoints).await;
     }
@@ -194,7 +217,10 @@ impl CheckpointTask {
         let mut committed = Vec::new();
         for (group, offsets) in told {
             match offsets {
-                Err(error) => failure = Some(format!("group {group}: {error}")),
+                Err(error) => {
+                    failure = Some(format!("group {group}: {error}"));
+                    self.reports.insert(group, GroupReport { time: now_ms(), outcomes: Err(error.to_string()) });
+                }
                 Ok(offsets) => {
                     let is_taken = |partition: &TopicPartition| self.selection.takes_topic(&partition.topic);
                     let offset = |(partition, committed): (TopicPartition, wire::Result<wire::CommittedOffset>)| {

@@ -53,6 +53,10 @@ impl ApiError {
         Self::http(StatusCode::UNSUPPORTED_MEDIA_TYPE)
     }
 
+    pub(super) fn internal(message: String) -> Self {
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message }
+    }
+
     pub(super) fn timed_out() -> Self {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: "Request timed out".to_owned() }
     }
@@ -75,6 +79,7 @@ impl From<worker::Error> for ApiError {
             | E::UnknownTask { .. }
             | E::NoConnectorStatus { .. }
             | E::NoTaskStatus { .. }
+            | E::NoGroups { .. }
             | E::NoStatusToRestart { .. } => StatusCode::NOT_FOUND,
             E::AlreadyExists { .. } => StatusCode::CONFLICT,
             E::NameMismatch { .. } | E::InvalidConfig(_) | E::NotStopped { .. } => StatusCode::BAD_REQUEST,

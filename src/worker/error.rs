@@ -71,6 +71,12 @@ pub enum Error {
         /// Task number.
         task: u32,
     },
+    /// Only a MirrorCheckpointConnector knows of groups.
+    #[error("Connector {connector} is no MirrorCheckpointConnector: it translates no offsets of groups")]
+    NoGroups {
+        /// Connector name.
+        connector: String,
+    },
     /// A restart needs a status to choose from.
     #[error("Status for connector {connector} not found")]
     NoStatusToRestart {

@@ -16,10 +16,12 @@ use super::{
     Error,
     decide::restart_plan,
     lifecycle::{Command, Context, Ending, Lifecycle},
+    plugin::Told,
 };
 use crate::{
-    config::{ConfigError, ConfigErrors, Properties},
+    config::{ConfigError, ConfigErrors, ConnectorClass, Properties, connector_class},
     flow::Events,
+    mirror::GroupDesk,
     records::{State, StatusKey, StatusValue, TargetState, TaskId},
 };
 
@@ -74,8 +76,8 @@ struct Life {
     done: JoinHandle<()>,
     /// Revision and target state it was last told of.
     seen: (u64, TargetState),
-    /// What has happened to its copies, also in the lives before that broke.
-    events: Events,
+    /// Also by the lives before that broke.
+    told: Told,
 }
 
 #[derive(Default)]
@@ -165,10 +167,24 @@ impl Herder {
         self.refuse_when_closing()?;
         let lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
         // One that was just stored has not begun to live.
-        let events = lives.running.get(name).map(|life| life.events.clone()).unwrap_or_default();
+        let events = lives.running.get(name).map(|life| life.told.events.clone()).unwrap_or_default();
         let alias = |key, default: &str| config.get(key).map_or(default, |alias| alias.trim()).to_owned();
         let (source_alias, target_alias) = (alias("source.cluster.alias", ""), alias("target.cluster.alias", "target"));
         Ok(ConnectorEvents { source_alias, target_alias, events })
+    }
+
+    /// Where the tasks of a MirrorCheckpointConnector are asked about their groups.
+    ///
+    /// # Errors
+    /// There is no connector of that name, it is another one, or the worker drains.
+    pub fn groups(&self, name: &str) -> Result<GroupDesk, Error> {
+        let config = self.connector(name)?.config;
+        self.refuse_when_closing()?;
+        if connector_class(&config).ok() != Some(ConnectorClass::MirrorCheckpoint) {
+            return Err(Error::NoGroups { connector: name.to_owned() });
+        }
+        let lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(lives.running.get(name).map(|life| life.told.groups.clone()).unwrap_or_default())
     }
 
     /// Checks and stores a connector's configuration, and starts it anew. True if it did not exist before. With
@@ -386,8 +402,8 @@ impl Herder {
                 None => {
                     let before = lives.ending.remove(&name);
                     let broken = lives.running.remove(&name);
-                    let events = broken.map(|life| life.events).unwrap_or_default();
-                    let life = self.begin_life(name.clone(), seen, before, events);
+                    let told = broken.map(|life| life.told).unwrap_or_default();
+                    let life = self.begin_life(name.clone(), seen, before, told);
                     lives.running.insert(name, life);
                 }
             }
@@ -396,28 +412,22 @@ impl Herder {
 
     /// Starts a connector's loop after the end of the one before it. Should the loop break, that is shown: a restart
     /// or a change begins it anew.
-    fn begin_life(
-        &self,
-        name: String,
-        seen: (u64, TargetState),
-        before: Option<JoinHandle<()>>,
-        events: Events,
-    ) -> Life {
+    fn begin_life(&self, name: String, seen: (u64, TargetState), before: Option<JoinHandle<()>>, told: Told) -> Life {
         #[expect(clippy::disallowed_methods, reason = "sent to under a lock, which can't wait; a life answers quickly")]
         let (commands, receiver) = mpsc::unbounded_channel();
-        let (context, told) = (Arc::clone(&self.context), events.clone());
+        let (context, shared) = (Arc::clone(&self.context), told.clone());
         let done = tokio::spawn(async move {
             if let Some(before) = before {
                 let _ = before.await;
             }
-            let lifecycle = Lifecycle::new(name.clone(), Arc::clone(&context), receiver, told);
+            let lifecycle = Lifecycle::new(name.clone(), Arc::clone(&context), receiver, shared);
             if let Err(error) = tokio::spawn(lifecycle.run()).await {
                 tracing::error!(connector = name, "its loop broke, restart it: {error}");
                 let trace = format!("kmirror.ConnectorPanicked: {error}");
                 context.stores.status.report(StatusKey::Connector(name), State::Failed, Some(trace));
             }
         });
-        Life { commands, done, seen, events }
+        Life { commands, done, seen, told }
     }
 
     fn tell(&self, name: &str, command: Command) {

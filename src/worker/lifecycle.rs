@@ -23,12 +23,12 @@ use wire::TopicPartition;
 use super::{
     config_store::StoredConnector,
     decide::backoff,
-    plugin::{Connector, Plugin, Refreshed, SourceTrouble},
+    plugin::{Connector, Plugin, Refreshed, SourceTrouble, Told},
     storage::Stores,
 };
 use crate::{
     config::Hint,
-    flow::{Events, RateCap, StoredPosition},
+    flow::{RateCap, StoredPosition},
     records::{State, TargetState},
 };
 
@@ -128,8 +128,8 @@ pub(super) struct Lifecycle {
     tasks: BTreeMap<u32, RunningTask>,
     /// Shared by all tasks there ever are, so that a change holds for those that run.
     rate: RateCap,
-    /// Told by all tasks there ever are; whoever began this life shows them.
-    events: Events,
+    /// Told by all tasks there ever are; whoever began this life shows it.
+    told: Told,
     /// Tasks to start anew when the connector is there again.
     restarts: BTreeSet<u32>,
     /// Per source alias, acknowledged positions of drained tasks that are not stored yet.
@@ -147,7 +147,7 @@ impl Lifecycle {
         name: String,
         context: Arc<Context>,
         commands: mpsc::UnboundedReceiver<Command>,
-        events: Events,
+        told: Told,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -163,7 +163,7 @@ impl Lifecycle {
             refresh_failures: (0, String::new()),
             tasks: BTreeMap::new(),
             rate: RateCap::default(),
-            events,
+            told,
             restarts: BTreeSet::new(),
             unsaved: BTreeMap::new(),
             wake: Arc::new(Notify::new()),
@@ -293,7 +293,7 @@ impl Lifecycle {
             .enabled
             .then(|| Source::new(opened.source_alias, opened.source_name.clone(), opened.refresh, Instant::now()));
         let (enabled, limit) = (opened.enabled, self.context.timings.attempt);
-        let connect = (opened.connect)(self.rate.clone(), self.events.clone());
+        let connect = (opened.connect)(self.rate.clone(), self.told.clone());
         let name = opened.source_name;
         self.work.spawn(async move {
             if !enabled {

@@ -13,7 +13,7 @@ use wire::{Cluster, TopicPartition};
 use crate::{
     config::{self, ConfigErrors, ConnectorClass, Hint, MirrorConfig, Properties, SourceConnectorConfig, WorkerConfig},
     flow::{Anchoring, Engine, Events, Flow, FlowStatus, Limits, Positions, RateCap, StoredPosition},
-    mirror::{self, SourceCheck, SourceConnector},
+    mirror::{self, GroupDesk, SourceCheck, SourceConnector},
     offsets::{self, OffsetMaps, OpenMaps},
 };
 
@@ -41,9 +41,18 @@ pub(super) struct Opened {
     pub(super) connect: Connect,
 }
 
-/// Reaches both clusters; all tasks of the connector share the cap given, and tell these events.
+/// What those see who ask about a connector; all its lives tell it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told {
+    /// What has happened to its copies.
+    pub(super) events: Events,
+    /// Its tasks that know of groups.
+    pub(super) groups: GroupDesk,
+}
+
+/// Reaches both clusters; all tasks of the connector share the cap given, and tell what is told.
 pub(super) type Connect =
-    Box<dyn FnOnce(RateCap, Events) -> BoxFuture<'static, Result<Box<dyn Connector>, String>> + Send>;
+    Box<dyn FnOnce(RateCap, Told) -> BoxFuture<'static, Result<Box<dyn Connector>, String>> + Send>;
 
 /// What is wrong with a source; the texts name alias, addresses and cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,7 +184,7 @@ impl MirrorMaker {
             hints: config.hints.clone(),
             source_name: format!("cluster {} at {}", config.mirror.source_alias, config.source_bootstrap.join(",")),
             max_bytes_per_second: config.max_bytes_per_second,
-            connect: Box::new(move |rate, events| {
+            connect: Box::new(move |rate, Told { events, .. }| {
                 Box::pin(async move {
                     let connector = SourceConnector::connect(config, &cluster).await.map_err(|error| causes(&error))?;
                     let maps = if connector.config().mirror.enabled && connector.config().offset_map {

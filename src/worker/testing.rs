@@ -19,7 +19,7 @@ use super::{
     herder::Herder,
     lifecycle::{Context, Timings},
     offset_store::OffsetStore,
-    plugin::{Connector, Opened, Plugin, Probe, Refreshed, Share, SourceTrouble, Task},
+    plugin::{Connector, Opened, Plugin, Probe, Refreshed, Share, SourceTrouble, Task, Told},
     status_store::StatusStore,
     storage::Stores,
     topic_log::{TopicLog, memory::MemoryBackend},
@@ -231,7 +231,7 @@ impl Plugin for FakePlugin {
             hints: Vec::new(),
             source_name: "cluster A at 127.0.0.1:9".into(),
             max_bytes_per_second: get("kmirror.max.bytes.per.second").map(|v| v.parse().unwrap()),
-            connect: Box::new(move |rate, events| {
+            connect: Box::new(move |rate, Told { events, .. }| {
                 Box::pin(async move {
                     clusters.source.lock().unwrap().clone()?;
                     clusters.connects.fetch_add(1, Ordering::AcqRel);

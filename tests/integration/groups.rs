@@ -195,6 +195,30 @@ async fn offsets_are_translated_exactly_for_groups_anywhere() -> Result<()> {
     }
     ensure!(committed(&target, &format!("console-consumer-{prefix}"), &remote).await?.is_empty(), "it is excluded");
 
+    let path = "/connectors/groups/kmirror/groups";
+    let told = scene.worker.get(path).await?.ok()?;
+    let told: BTreeMap<&str, &Value> = told["groups"]
+        .as_array()
+        .context("no groups")?
+        .iter()
+        .filter_map(|group| Some((group["group"].as_str()?, group)))
+        .collect();
+    ensure!(told.len() == groups.len(), "{told:?}");
+    for (group, offsets) in &groups {
+        let partitions = told[group.as_str()]["partitions"].as_array().context("no partitions")?;
+        ensure!(partitions.len() == offsets.len(), "{partitions:?}");
+        for (partition, offset) in partitions.iter().zip(offsets) {
+            let wanted = json!([offset, (offset - REMOVED).max(0), "EXACT", 0]);
+            let found = json!([
+                partition["source_offset"],
+                partition["target_offset"],
+                partition["outcome"],
+                partition["again"]
+            ]);
+            ensure!(found == wanted, "{partition} instead of {wanted}");
+        }
+    }
+
     // A group that goes on is followed; one that goes back in the source is not set back in the target.
     let (first, last) = (&groups[0].0, &groups[5].0);
     commit(&source, last, &topic, &[RECORDS, RECORDS, RECORDS]).await?;
@@ -211,6 +235,15 @@ async fn offsets_are_translated_exactly_for_groups_anywhere() -> Result<()> {
         }
         ensure!(told.contains("checkpoints true"), "{told}");
     }
+    // Asked for now, each partition is told: nothing has changed but for the group that went back.
+    let told = scene.worker.request("POST", "/connectors/groups/kmirror/sync-groups", None).await?.ok()?;
+    for group in told["groups"].as_array().context("no groups")? {
+        let wanted = if group["group"] == first.as_str() { "TARGET_AHEAD" } else { "UP_TO_DATE" };
+        let partitions = group["partitions"].as_array().context("no partitions")?;
+        ensure!(partitions.len() == 3 && partitions.iter().all(|told| told["outcome"] == wanted), "{group}");
+    }
+    let refused = scene.worker.get("/connectors/mirror/kmirror/groups").await?;
+    ensure!(refused.status == 404, "{refused:?}");
     scene.worker.put_connector("groups", &scene.config("Checkpoint", &[("enabled", "false")])).await?;
     scene.worker.wait_running("groups", 0).await?;
     Ok(())

@@ -4,11 +4,8 @@ use std::collections::BTreeMap;
 
 use wire::{GroupDescription, GroupOffsets, TopicPartition, is_active_group};
 
-use super::{CheckpointTask, Known};
-use crate::mirror::{NotWritten, PartitionSync, TargetGroup};
-
-/// What became of each group, by the target's partitions; or why nothing is known of it in the target.
-pub(super) type Synced = BTreeMap<String, Result<BTreeMap<TopicPartition, PartitionSync>, String>>;
+use super::{CheckpointTask, GroupReport, Known, Synced};
+use crate::mirror::{CheckpointOutcome, NotWritten, PartitionSync, TargetGroup};
 
 impl CheckpointTask {
     /// Sets the offsets of groups without members in the target to what their checkpoints say, where they are lower or absent.
@@ -84,8 +81,10 @@ impl CheckpointTask {
                 Err(error) => _ = unstable.insert(partition, PartitionSync::Leave(refused(&error))),
             }
         }
-        let untranslated = self.untranslated.get(group).map_or(&[][..], Vec::as_slice);
-        let mut decided = known.sync.decide(group, &state, &there, known.checkpoints.of(group), untranslated);
+        let outcomes = self.reports.get(group).map(|GroupReport { outcomes, .. }| outcomes.iter().flatten());
+        let without = |outcome: &CheckpointOutcome| Some((outcome.target.clone(), *outcome.checkpoint.as_ref().err()?));
+        let untranslated: Vec<_> = outcomes.into_iter().flatten().filter_map(without).collect();
+        let mut decided = known.sync.decide(group, &state, &there, known.checkpoints.of(group), &untranslated);
         decided.extend(unstable);
         decided
     }

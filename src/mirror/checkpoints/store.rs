@@ -26,6 +26,8 @@ pub struct CheckpointOutcome {
     pub source: TopicPartition,
     /// The target's.
     pub target: TopicPartition,
+    /// The source's offset of the next record to consume; absent for none.
+    pub committed: Option<i64>,
     /// Its checkpoint, or why there can't be one.
     pub checkpoint: Result<Translatable, Untranslated>,
 }
@@ -200,7 +202,7 @@ impl Checkpoints {
                 let emission = Emission::of(last, upstream_offset, found);
                 Ok(Translatable { value, exactness: found.exactness, emission })
             });
-            CheckpointOutcome { source, target, checkpoint }
+            CheckpointOutcome { source, target, committed: offset.ok(), checkpoint }
         };
         committed.iter().map(decide).collect()
     }

@@ -5,17 +5,18 @@ use std::{collections::BTreeMap, sync::Arc};
 use futures_util::future::BoxFuture;
 use wire::{Cluster, TopicPartition};
 
-use super::{Connector, Opened, Probe, Refreshed, Share, Task, causes, open_maps, ticking::Ticking};
+use super::{Connector, Opened, Probe, Refreshed, Share, Task, Told, causes, open_maps, ticking::Ticking};
 use crate::{
     config::{CheckpointConnectorConfig, ConfigErrors, Properties, WorkerConfig},
     flow::{Positions, StoredPosition},
-    mirror::CheckpointConnector,
+    mirror::{CheckpointConnector, GroupDesk},
     offsets::{OffsetMaps, OpenMaps},
 };
 
 struct Connected {
     connector: CheckpointConnector,
     maps: Option<OffsetMaps>,
+    desk: GroupDesk,
 }
 
 pub(super) fn open(
@@ -34,13 +35,13 @@ pub(super) fn open(
         hints: config.hints.clone(),
         source_name: format!("cluster {} at {}", mirror.source_alias, config.source_bootstrap.join(",")),
         max_bytes_per_second: None,
-        connect: Box::new(move |_rate, _events| {
+        connect: Box::new(move |_rate, Told { groups, .. }| {
             Box::pin(async move {
                 let connector = CheckpointConnector::connect(config, &cluster).await.map_err(|error| causes(&error))?;
                 let then = "offsets are translated by offset syncs alone";
                 let maps = open_maps(&maps, &cluster, &mirror, replication_factor, then).await;
                 let maps = maps.map_err(|error| causes(&error))?;
-                Ok(Box::new(Connected { connector, maps }) as Box<dyn Connector>)
+                Ok(Box::new(Connected { connector, maps, desk: groups }) as Box<dyn Connector>)
             })
         }),
     })
@@ -66,6 +67,6 @@ impl Connector for Connected {
         _store: Arc<dyn Positions>,
     ) -> Box<dyn Task> {
         let Share::Groups(groups) = share else { return Ticking::start(async {}) };
-        Ticking::start(self.connector.task(task, groups, self.maps.clone()).run())
+        Ticking::start(self.connector.task(task, groups, self.maps.clone(), &self.desk).run())
     }
 }

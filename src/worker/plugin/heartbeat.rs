@@ -29,7 +29,7 @@ pub(super) fn open(config: &Properties, worker: &WorkerConfig, cluster: &Cluster
         hints: config.hints.clone(),
         source_name: format!("cluster {} at {}", config.mirror.target_alias, cluster.addresses()),
         max_bytes_per_second: None,
-        connect: Box::new(move |_rate, _events| {
+        connect: Box::new(move |_rate, _told| {
             Box::pin(async move {
                 let connector = HeartbeatConnector::connect(&config, &cluster).await.map_err(|error| causes(&error))?;
                 Ok(Box::new(Connected { connector, every: every.unwrap_or_default() }) as Box<dyn Connector>)
