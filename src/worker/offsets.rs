@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::records::{OffsetPartition, java_text, java_value};
+use crate::{
+    config::ConnectorClass,
+    records::{OffsetPartition, java_text, java_value},
+};
 
 /// One entry of a request to alter offsets, as given.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,9 +20,12 @@ pub struct GivenOffset {
 
 /// What is to be stored, or deleted, for each partition. Of several entries for one the last counts.
 ///
-/// The rules are those of `OffsetUtils.validateFormat` and `MirrorSourceConnector.alterOffsets`: what is to be deleted may
-/// be anything, so that garbage can be. The error is for the client.
-pub(super) fn alterations(given: &[GivenOffset]) -> Result<BTreeMap<OffsetPartition, Option<i64>>, String> {
+/// The rules are those of `OffsetUtils.validateFormat` and the connectors' `alterOffsets`: what is to be deleted may be anything, so that garbage
+/// can be. The error is for the client.
+pub(super) fn alterations(
+    class: ConnectorClass,
+    given: &[GivenOffset],
+) -> Result<BTreeMap<OffsetPartition, Option<i64>>, String> {
     for map in given.iter().flat_map(|entry| [&entry.partition, &entry.offset]).flatten() {
         check_format(map)?;
     }
@@ -28,7 +34,7 @@ pub(super) fn alterations(given: &[GivenOffset]) -> Result<BTreeMap<OffsetPartit
         let offset = match (partition, offset) {
             (_, None) => None,
             (None, Some(_)) => return Err("Source partitions may not be null".to_owned()),
-            (Some(partition), Some(offset)) => Some(check_source(partition, offset)?),
+            (Some(partition), Some(offset)) => Some(check(class, partition, offset)?),
         };
         // Nothing can be stored for no partition, so nothing is there to be deleted.
         if let Some(partition) = partition {
@@ -50,21 +56,37 @@ fn check_format(map: &Map<String, Value>) -> Result<(), String> {
     Ok(())
 }
 
-/// MirrorSource's rules; gives the source offset of the last record that counts as replicated.
-fn check_source(partition: &Map<String, Value>, offset: &Map<String, Value>) -> Result<i64, String> {
+/// Gives the source offset of the last record that counts as replicated; connectors that copy none store 0.
+fn check(class: ConnectorClass, partition: &Map<String, Value>, offset: &Map<String, Value>) -> Result<i64, String> {
+    let (texts, has_number) = match class {
+        ConnectorClass::MirrorSource => (["cluster", "topic"], true),
+        ConnectorClass::MirrorCheckpoint => (["group", "topic"], true),
+        ConnectorClass::MirrorHeartbeat => (["sourceClusterAlias", "targetClusterAlias"], false),
+    };
     let whose = format!("Source partition {}", java_text(partition));
-    for key in ["cluster", "topic"] {
+    for key in texts {
         let value = member(partition, key, &whose)?;
         if !value.is_string() {
-            return Err(invalid(&whose, key, value, "which must be a string"));
+            return Err(invalid(&whose, key, value, ", which must be a string"));
         }
     }
-    let number = member(partition, "partition", &whose)?;
-    not_negative(number, i64::from(i32::MAX)).map_err(|reason| invalid(&whose, "partition", number, reason))?;
+    if has_number {
+        let number = member(partition, "partition", &whose)?;
+        not_negative(number, i64::from(i32::MAX)).map_err(|reason| invalid(&whose, "partition", number, reason))?;
+    }
     let whose = format!("Source offset {} for source partition {}", java_text(offset), java_text(partition));
     let number = member(offset, "offset", &whose)?;
-    not_negative(number, i64::MAX).map_err(|reason| invalid(&whose, "offset", number, reason))
+    if class == ConnectorClass::MirrorSource {
+        return not_negative(number, i64::MAX).map_err(|reason| invalid(&whose, "offset", number, reason));
+    }
+    match number.as_i64() {
+        Some(0) => Ok(0),
+        Some(_) => Err(invalid(&whose, "offset", number, "; the only accepted value is 0")),
+        None => Err(invalid(&whose, "offset", number, NO_INTEGER)),
+    }
 }
+
+const NO_INTEGER: &str = ", which must be an integer";
 
 fn member<'a>(map: &'a Map<String, Value>, key: &str, whose: &str) -> Result<&'a Value, String> {
     map.get(key).ok_or_else(|| format!("{whose} is missing the '{key}' key, which is required"))
@@ -72,14 +94,14 @@ fn member<'a>(map: &'a Map<String, Value>, key: &str, whose: &str) -> Result<&'a
 
 fn not_negative(value: &Value, most: i64) -> Result<i64, &'static str> {
     match value.as_i64().filter(|number| *number <= most) {
-        None => Err("which must be an integer"),
-        Some(..0) => Err("which cannot be negative"),
+        None => Err(NO_INTEGER),
+        Some(..0) => Err(", which cannot be negative"),
         Some(number) => Ok(number),
     }
 }
 
 fn invalid(whose: &str, key: &str, value: &Value, reason: &str) -> String {
-    format!("{whose} has an invalid value {} for the '{key}' key, {reason}", java_value(value))
+    format!("{whose} has an invalid value {} for the '{key}' key{reason}", java_value(value))
 }
 
 #[cfg(test)]
@@ -94,7 +116,7 @@ mod tests {
     }
 
     fn altered(partition: Value, offset: Value) -> Result<Vec<(String, Option<i64>)>, String> {
-        let alterations = alterations(&[given(partition, offset)])?;
+        let alterations = alterations(ConnectorClass::MirrorSource, &[given(partition, offset)])?;
         Ok(alterations.into_iter().map(|(partition, offset)| (partition.to_json().to_string(), offset)).collect())
     }
 
@@ -106,10 +128,41 @@ mod tests {
             let partition = r#"{"cluster":"A","partition":3,"topic":"t"}"#.to_owned();
             assert_eq!(seen, Ok(vec![(partition, Some(offset))]));
         }
-        assert_eq!(alterations(&[]), Ok(BTreeMap::new()));
+        assert_eq!(alterations(ConnectorClass::MirrorSource, &[]), Ok(BTreeMap::new()));
         // Members beyond those that are asked for make it another partition.
         let more = json!({"topic": "t", "partition": 3, "cluster": "A", "more": true});
         assert!(matches!(altered(more, json!({"offset": 1, "more": 2})).as_deref(), Ok([(_, Some(1))])));
+    }
+
+    /// MirrorCheckpointConnectorTest and MirrorHeartbeatConnectorTest, testAlterOffsets*.
+    #[test]
+    fn offsets_of_connectors_that_copy_nothing() {
+        use ConnectorClass::{MirrorCheckpoint, MirrorHeartbeat};
+        let told = |class, partition: Value, offset: Value| {
+            alterations(class, &[given(partition, offset)]).map(|altered| altered.into_values().collect::<Vec<_>>())
+        };
+        let checkpoint = json!({"group": "g", "partition": 3, "topic": "t"});
+        let heartbeat = json!({"sourceClusterAlias": "A", "targetClusterAlias": "B"});
+        for (class, partition) in [(MirrorCheckpoint, &checkpoint), (MirrorHeartbeat, &heartbeat)] {
+            assert_eq!(told(class, partition.clone(), json!({"offset": 0})), Ok(vec![Some(0)]));
+            assert_eq!(told(class, partition.clone(), Value::Null), Ok(vec![None]));
+            for (offset, reason) in
+                [(json!(1), "; the only accepted value is 0"), (json!("0"), ", which must be an integer")]
+            {
+                let error = told(class, partition.clone(), json!({"offset": offset})).unwrap_err();
+                assert!(error.ends_with(&format!("for the 'offset' key{reason}")), "{error}");
+            }
+        }
+        for (class, partition, key) in [
+            (MirrorCheckpoint, json!({"topic": "t", "partition": 3}), "group"),
+            (MirrorCheckpoint, json!({"group": "g", "partition": 3}), "topic"),
+            (MirrorCheckpoint, json!({"group": "g", "topic": "t"}), "partition"),
+            (MirrorHeartbeat, json!({"sourceClusterAlias": "A"}), "targetClusterAlias"),
+            (MirrorHeartbeat, json!({"targetClusterAlias": "A"}), "sourceClusterAlias"),
+        ] {
+            let error = told(class, partition, json!({"offset": 0})).unwrap_err();
+            assert!(error.ends_with(&format!("is missing the '{key}' key, which is required")), "{error}");
+        }
     }
 
     #[test]
@@ -239,8 +292,14 @@ mod tests {
         let partition = || json!({"cluster": "A", "partition": 3, "topic": "t"});
         let swapped = json!({"topic": "t", "partition": 3, "cluster": "A"});
         let entries = [given(partition(), json!({"offset": 1})), given(swapped, json!({"offset": 2}))];
-        assert_eq!(alterations(&entries).unwrap().into_values().collect::<Vec<_>>(), [Some(2)]);
+        assert_eq!(
+            alterations(ConnectorClass::MirrorSource, &entries).unwrap().into_values().collect::<Vec<_>>(),
+            [Some(2)]
+        );
         let entries = [given(partition(), json!({"offset": 1})), given(partition(), Value::Null)];
-        assert_eq!(alterations(&entries).unwrap().into_values().collect::<Vec<_>>(), [None]);
+        assert_eq!(
+            alterations(ConnectorClass::MirrorSource, &entries).unwrap().into_values().collect::<Vec<_>>(),
+            [None]
+        );
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::Herder;
 use crate::{
+    config::{ConnectorClass, connector_class},
     records::TargetState,
     worker::{
         Error,
@@ -39,7 +40,10 @@ impl Herder {
         let (name, herder) = (name.to_owned(), Arc::clone(self));
         self.change(async move {
             let store = herder.offsets_of_stopped(&name).await?;
-            let alterations = alterations(&offsets).map_err(Error::OffsetsRefused)?;
+            let class = connector_class(&herder.connector(&name)?.config);
+            // Who was stored by Connect and is none of these has no offsets that anybody uses.
+            let class = class.unwrap_or(ConnectorClass::MirrorSource);
+            let alterations = alterations(class, &offsets).map_err(Error::OffsetsRefused)?;
             store.catch_up().await?;
             let count = alterations.len();
             store.alter(&name, alterations).await?;
