@@ -7,6 +7,7 @@ mod epochs;
 mod error;
 mod events;
 mod gap;
+mod landings;
 mod limits;
 mod partition;
 mod plan;
@@ -40,6 +41,7 @@ use crate::{offsets::OffsetMaps, transforms::RecordTransforms};
 pub use error::Stopped;
 pub use events::{Action, Event, EventCount, EventKind, Events, GapPolicies, GapPolicy, Happened, OffsetsOf};
 pub use gap::{Gap, Place};
+pub use landings::{Landings, Stretch};
 pub use limits::{DEFAULT_BUDGET_BYTES, Limits, RateCap};
 
 /// In [`Flow::positions`]' store: the target has acknowledged nothing in this life of the flow.
@@ -104,6 +106,8 @@ pub struct FlowSpec {
     pub write: WriteSettings,
     /// What keeps a copy from being begun twice; absent where nothing may be stored of it on the target.
     pub anchoring: Option<Anchoring>,
+    /// Told where records have come to stand, if anybody wants to know; that of the flow that starts first is told by all of its engine.
+    pub landings: Option<Arc<dyn Landings>>,
     /// What becomes of partitions that meet a gap.
     pub gaps: GapPolicies,
     /// Told of them.

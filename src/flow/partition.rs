@@ -42,6 +42,7 @@ use super::{
     epochs::Epochs,
     error::Stopped,
     gap::{Gap, Onward},
+    landings::{Fresh, Landings},
     plan::PlanCounts,
     recode::Poison,
 };
@@ -117,6 +118,8 @@ pub(crate) struct Partition {
     /// Sequence of the next batch to be queued.
     sequence: i32,
     landed: Landed,
+    /// Where acknowledged records stand, as far as that is to be told.
+    fresh: Fresh,
     /// Refused sequences in a row after which nothing was found.
     strikes: u32,
     /// Only where each record chooses its topic. Then `target` and `target_id` are those of the batches sent last.
@@ -176,6 +179,7 @@ impl Partition {
             producer: None,
             sequence: 0,
             landed: Landed::default(),
+            fresh: Fresh::default(),
             epochs: Epochs::default(),
             leaving: None,
             suspected: None,
@@ -320,11 +324,24 @@ impl Partition {
     /// The target has the batch that begins at source offset `base`, from its own `offset` on. Returns the last source offset up to which all
     /// is acknowledged, if that moved (invariant B). For `fresh_after` see [`Outbound::can_send`].
     pub(crate) fn acknowledged(&mut self, base: i64, offset: i64, now: Instant, fresh_after: i64) -> Option<i64> {
-        let (forgotten, landed) = (!self.outbound.is_remembered(fresh_after), &mut self.landed);
-        let written = |batch: &Ready, offset| landed.written(batch, offset, forgotten);
+        let forgotten = !self.outbound.is_remembered(fresh_after);
+        let (landed, fresh) = (&mut self.landed, &mut self.fresh);
+        let written = |batch: &Ready, offset| landed.written(batch, offset, forgotten, fresh);
         let last = self.outbound.acknowledged(base, offset, now, written)?;
         self.settled(last);
         Some(last)
+    }
+
+    /// From now on it is kept where acknowledged records stand, for [`Partition::tell_landings`]; not where they choose their topics.
+    pub(crate) fn keep_landings(&mut self) {
+        if !self.is_routed() {
+            self.fresh.keep();
+        }
+    }
+
+    /// Hands over where the records acknowledged since the last time stand.
+    pub(crate) fn tell_landings(&mut self, landings: &dyn Landings) {
+        self.fresh.tell(&self.source, landings);
     }
 
     fn settled(&mut self, last: i64) {

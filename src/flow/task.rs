@@ -51,7 +51,7 @@ use crate::{
 };
 
 use super::{
-    Events, FetchSettings, FlowSpec, GapPolicies, Limits, PoisonPolicy, RateCap, WriteSettings,
+    Events, FetchSettings, FlowSpec, GapPolicies, Landings, Limits, PoisonPolicy, RateCap, WriteSettings,
     gap::Bounds,
     partition::{Partition, Unprepared},
     recode::{RecodeError, Rewritten},
@@ -124,6 +124,7 @@ pub(crate) struct Task {
     fetching: Fetching,
     producing: Producing,
     anchoring: Anchoring,
+    landings: Option<Arc<dyn Landings>>,
     gaps: GapPolicies,
     events: Events,
     unprepared: BTreeSet<usize>,
@@ -180,6 +181,7 @@ impl Task {
             work: FuturesUnordered::new(),
             producing: Producing::new(),
             anchoring: Anchoring::new(first.anchoring.clone(), now),
+            landings: first.landings.clone(),
             gaps: first.gaps.clone(),
             events: first.events.clone(),
             unprepared: BTreeSet::new(),

@@ -213,6 +213,7 @@ impl SourceConnector {
             },
             write: self.write_settings(),
             anchoring: None,
+            landings: None,
             gaps: gap_policies(&self.config.gaps),
             events: events.clone(),
             limits: limits.clone(),

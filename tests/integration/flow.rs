@@ -53,6 +53,7 @@ pub(crate) fn spec(source: &str, target: &str, from: &str, to: &str, partitions:
         limits: Limits::default(),
         rate: RateCap::default(),
         anchoring: None,
+        landings: None,
         gaps: GapPolicies::default(),
         events: Events::default(),
     }

@@ -52,6 +52,7 @@ fn flow(source: &str, target: &str, topic: &str, partitions: i32) -> Flow {
         limits: Limits::default(),
         rate: RateCap::default(),
         anchoring: None,
+        landings: None,
         gaps: GapPolicies::default(),
         events: Events::default(),
     })

@@ -3,7 +3,7 @@
 use wire::ProducerId;
 
 use super::{outbound::Ready, track::Track};
-use crate::flow::tail::LookFor;
+use crate::flow::{landings::Fresh, tail::LookFor};
 
 /// What stands before the end that is known of the target's log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +49,7 @@ pub(super) struct Landed {
 
 impl Landed {
     /// Takes over where a batch of ours stands in the target. `forgotten`: its leader may not have known the producer any more.
-    pub(super) fn written(&mut self, batch: &Ready, offset: i64, forgotten: bool) {
+    pub(super) fn written(&mut self, batch: &Ready, offset: i64, forgotten: bool, fresh: &mut Fresh) {
         if offset < 0 {
             // It is somewhere behind what was acknowledged before.
             self.before = self.before.min(Before::Readable);
@@ -69,6 +69,9 @@ impl Landed {
         self.before = Before::Ours;
         if let Some(track) = &mut self.track {
             track.written(batch, offset);
+        }
+        if fresh.is_kept() {
+            batch.stretches(offset, |stretch| fresh.push(stretch));
         }
     }
 

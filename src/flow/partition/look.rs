@@ -76,9 +76,9 @@ impl Partition {
             let (from, to) = (self.landed.end.unwrap_or_default(), tail.end);
             self.landed.met.push(Met::Doubled { from, to, records: tail.doubled });
         }
-        let landed = &mut self.landed;
+        let (landed, fresh) = (&mut self.landed, &mut self.fresh);
         // What is there twice was counted.
-        let written = |batch: &Ready, offset| landed.written(batch, offset, false);
+        let written = |batch: &Ready, offset| landed.written(batch, offset, false, fresh);
         let (look, settled) = self.outbound.looked(&tail.ours, now, written);
         match look {
             Look::Seen => {

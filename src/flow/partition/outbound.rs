@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use wire::{HEADER_LEN, sequence_after};
 
-use crate::flow::tail::Written;
+use crate::flow::{landings::Stretch, tail::Written};
 
 /// Batches of one producer id that a broker can recognise when they come again.
 const WINDOW: usize = 5;
@@ -52,6 +52,25 @@ impl Ready {
             None => i64::try_from(index).ok().filter(|index| *index < i64::from(self.records)),
         };
         distance.map(|distance| self.base + distance)
+    }
+
+    /// Where its records stand in the target, if the first of them is at `offset` there: a stretch ends where the source has a gap.
+    pub(super) fn stretches(&self, offset: i64, mut each: impl FnMut(Stretch)) {
+        let Some(distances) = &self.distances else {
+            return each(Stretch {
+                source: self.base,
+                target: offset,
+                records: u64::from(self.records.unsigned_abs()),
+            });
+        };
+        let mut first = 0;
+        for next in 1..=distances.len() {
+            if next == distances.len() || distances[next] != distances[next - 1] + 1 {
+                let (source, target) = (self.base + i64::from(distances[first]), offset + first as i64);
+                each(Stretch { source, target, records: (next - first) as u64 });
+                first = next;
+            }
+        }
     }
 
     /// One past the last record's offset.

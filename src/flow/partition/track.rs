@@ -1,7 +1,10 @@
 //! What is stored of a copy so that it is found again: how far it is, and where its records stand in the target.
 
 use super::{Partition, outbound::Ready};
-use crate::offsets::{Anchor, MapWriter, Update};
+use crate::{
+    flow::landings::Stretch,
+    offsets::{Anchor, MapWriter, Update},
+};
 
 /// Beyond so many bytes acknowledged since the last anchor was stored nothing more is sent: whoever takes over reads all of them again.
 const MOST_UNANCHORED: usize = 256 * 1024 * 1024;
@@ -42,18 +45,9 @@ impl Track {
     pub(super) fn written(&mut self, batch: &Ready, offset: i64) {
         self.count += u64::from(batch.records.unsigned_abs());
         self.unanchored += batch.bytes();
-        let Some(distances) = &batch.distances else {
-            return self.map.written(batch.base, offset, batch.records.unsigned_abs());
-        };
-        // A run ends where the source has a gap.
-        let mut first = 0;
-        for next in 1..=distances.len() {
-            if next == distances.len() || distances[next] != distances[next - 1] + 1 {
-                let (source, target) = (batch.base + i64::from(distances[first]), offset + first as i64);
-                self.map.written(source, target, (next - first) as u32);
-                first = next;
-            }
-        }
+        batch.stretches(offset, |Stretch { source, target, records }| {
+            self.map.written(source, target, u32::try_from(records).unwrap_or(u32::MAX));
+        });
     }
 }
 

@@ -91,7 +91,11 @@ impl Task {
         let places = partitions.into_iter().enumerate().map(|(nth, partition)| {
             let FlowPartition { source, target, start, anchored, transforms } = partition;
             let seat = Seat { member: id, nth, start, anchored, behind: None, stay: Stay::Copied };
-            self.seat(&mut free, seat, Partition::new(source, target, transforms, &self.write, Arc::clone(&counts)))
+            let mut partition = Partition::new(source, target, transforms, &self.write, Arc::clone(&counts));
+            if self.landings.is_some() {
+                partition.keep_landings();
+            }
+            self.seat(&mut free, seat, partition)
         });
         let places = places.collect();
         self.left.extend(free);
@@ -219,6 +223,9 @@ impl Task {
         let seat = &self.seats[index];
         if let Some(member) = self.members.get(&seat.member) {
             member.acknowledged[seat.nth].store(offset, Ordering::Release);
+        }
+        if let Some(landings) = &self.landings {
+            self.partitions[index].tell_landings(&**landings);
         }
         if self.partitions[index].generation().is_some() {
             self.anchoring.moved.insert(index);

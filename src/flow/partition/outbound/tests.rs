@@ -249,3 +249,16 @@ proptest! {
         prop_assert_eq!(position, i64::try_from(count).unwrap() * i64::from(RECORDS) - 1);
     }
 }
+
+#[test]
+fn records_stand_in_stretches_without_gaps_at_the_source() {
+    let stretches = |distances: Option<&[u32]>, records| {
+        let ready = Ready { distances: distances.map(Into::into), records, ..batch(50, FRESH) };
+        let mut told = Vec::new();
+        ready.stretches(7, |Stretch { source, target, records }| told.push((source, target, records)));
+        told
+    };
+    assert_eq!(stretches(None, 3), [(100, 7, 3)]);
+    assert_eq!(stretches(Some(&[0, 1, 4, 6, 7, 8]), 6), [(100, 7, 2), (104, 9, 1), (106, 10, 3)]);
+    assert_eq!(stretches(Some(&[2]), 1), [(102, 7, 1)]);
+}
