@@ -1,13 +1,10 @@
 //! What is carried from one cluster to the other, and under which names.
 //!
 //! Decisions are pure: which topics ([`Selection`]), what to make or raise on the target (`topics`), which task gets
-//! which partition ([`split`]). [`SourceConnector`] acts on them. What MirrorMaker carries beside records is decided by
-//! [`OffsetSyncWriter`] and [`OffsetSyncStore`], [`Checkpoints`], [`GroupSelection`] and [`GroupSync`].
+//! which partition ([`split`]), and of what MirrorMaker carries beside records, settings (`topic_configs`), access rules (`acls`) and offset
+//! syncs ([`OffsetSyncWriter`]). [`SourceConnector`] acts on them. Checkpoints and groups are decided by [`OffsetSyncStore`], [`Checkpoints`],
+//! [`GroupSelection`] and [`GroupSync`].
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "decided here, acted on by a step of the connector that is not built yet")
-)]
 mod acls;
 mod assignment;
 mod checkpoint_connector;
@@ -21,14 +18,11 @@ mod reach;
 mod selection;
 mod source_connector;
 mod syncs;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "decided here, acted on by a step of the connector that is not built yet")
-)]
 mod topic_configs;
 mod topics;
 mod trouble;
 
+pub use acls::AclDifference;
 pub use assignment::split;
 pub use checkpoint_connector::CheckpointConnector;
 pub use checkpoint_task::{CheckpointTask, GroupDesk, GroupReport, Synced};
@@ -44,7 +38,7 @@ pub use heartbeats::HeartbeatConnector;
 pub use reach::SourceCheck;
 pub use selection::{Destination, MirroredTopic, Selected, Selection};
 pub use source_connector::SourceConnector;
-pub use syncs::{OffsetSync, OffsetSyncStore, OffsetSyncWriter, Stretch, SyncTranslation};
+pub use syncs::{OffsetSync, OffsetSyncStore, OffsetSyncWriter, SyncTranslation, SyncsFlush};
 
 use std::time::Duration;
 

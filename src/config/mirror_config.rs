@@ -87,7 +87,14 @@ pub(super) fn bootstrap(
 ) -> Option<Vec<String>> {
     let client = effective_client(raw, side, role);
     let written = client.get("bootstrap.servers")?;
-    address::bootstrap(&written.key, &parse_list(&written.value)).map_err(|error| errors.push(error)).ok()
+    address::bootstrap(&written.key, &parse_list(&written.value))
+        .map_err(|error| {
+            // Several clients may have it from one key.
+            if !errors.contains(&error) {
+                errors.push(error);
+            }
+        })
+        .ok()
 }
 
 /// As [`bootstrap`], of the source, without which there is nothing to do; empty after an error.

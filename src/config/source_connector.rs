@@ -10,7 +10,7 @@ use super::{
     gaps::gap_policies,
     hints,
     keys::{ClientRole, mirror_source_keys},
-    mirror_config::{check_security, interval, offset_syncs_location, regex_list, source_bootstrap},
+    mirror_config::{bootstrap, check_security, interval, offset_syncs_location, regex_list, source_bootstrap},
     plugin,
     poison::poison_policy,
     transforms::{TransformStage, transforms},
@@ -18,14 +18,18 @@ use super::{
 };
 
 /// Where offset syncs go, and how many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OffsetSyncs {
     /// Cluster of their topic: `offset-syncs.topic.location`.
     pub location: Side,
     /// Replication factor to make it with; −1 for the broker's default.
     pub replication_factor: i16,
     /// `offset.lag.max`, records: a translated offset lags behind by no more.
-    pub lag_max: i64,
+    pub lag_max: u64,
+    /// Addresses, `host:port`, of their producer. Absent: it is the worker's cluster that has their topic.
+    pub bootstrap: Option<Vec<String>>,
+    /// `offset.flush.interval.ms` of the worker: how often those go out that are not due.
+    pub commit_interval: Duration,
 }
 
 /// How topic settings are changed on the target: `use.incremental.alter.configs`.
@@ -108,10 +112,15 @@ impl SourceConnectorConfig {
         let mut errors = std::mem::take(&mut values.errors);
         let mirror = MirrorConfig::read(raw, &values, worker, &mut errors);
         let source_bootstrap = source_bootstrap(raw, ClientRole::Consumer, &mut errors);
-        let offset_syncs = values.boolean("emit.offset-syncs.enabled").then(|| OffsetSyncs {
-            location: offset_syncs_location(&values),
-            replication_factor: values.number("offset-syncs.topic.replication.factor").unwrap_or(-1),
-            lag_max: values.number("offset.lag.max").unwrap_or_default(),
+        let offset_syncs = values.boolean("emit.offset-syncs.enabled").then(|| {
+            let location = offset_syncs_location(&values);
+            OffsetSyncs {
+                location,
+                replication_factor: values.number("offset-syncs.topic.replication.factor").unwrap_or(-1),
+                lag_max: values.number("offset.lag.max").unwrap_or_default(),
+                bootstrap: bootstrap(raw, location, ClientRole::Producer, &mut errors),
+                commit_interval: worker.offset_flush_interval,
+            }
         });
         check_offset_syncs(raw, offset_syncs.as_ref(), &mut errors);
         let mut clients = vec![
@@ -119,7 +128,7 @@ impl SourceConnectorConfig {
             (Side::Source, ClientRole::Admin),
             (Side::Target, ClientRole::Admin),
         ];
-        clients.extend(offset_syncs.map(|syncs| (syncs.location, ClientRole::Producer)));
+        clients.extend(offset_syncs.iter().map(|syncs| (syncs.location, ClientRole::Producer)));
         check_security(raw, &clients, &mut errors);
 
         let consumer = effective_client(raw, Side::Source, ClientRole::Consumer);

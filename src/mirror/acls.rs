@@ -3,12 +3,17 @@
 //! MirrorMaker's rule is the default: rules about single topics, for whom may read them; nobody is given the right to write
 //! into a copy, and nothing is ever taken away. What goes beyond it is asked for by [`AclRules`]. Only what is missing is added.
 
+mod sync;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
 
 use wire::{AclBinding, AclOperation, PatternType, PermissionType, ResourceType};
+
+pub use self::sync::AclDifference;
+pub(super) use self::sync::{AclSync, Acls};
 
 use super::{MirroredTopic, Selection};
 use crate::config::PrincipalRules;
@@ -62,8 +67,7 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// What there is to be done on the target. It prints as a dry run shows it, a line for each rule: `+` to add, `-` to remove, and those of the source that
-/// are left out, with the reason.
+/// What there is to be done on the target.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct AclPlan {
     /// To add, what forbids before what allows, so that nobody may for a moment what he must not. Before anything is removed.
@@ -74,21 +78,6 @@ pub(super) struct AclPlan {
     pub(super) left_out: Vec<(AclBinding, LeftOut)>,
     /// What kmirror has added once all this is done, less what turns out otherwise: to be kept for the next plan.
     pub(super) added: BTreeSet<AclBinding>,
-}
-
-impl fmt::Display for AclPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for binding in &self.add {
-            writeln!(f, "+ {binding}")?;
-        }
-        for binding in &self.remove {
-            writeln!(f, "- {binding}")?;
-        }
-        for (binding, reason) in &self.left_out {
-            writeln!(f, "  {binding}: {reason}")?;
-        }
-        Ok(())
-    }
 }
 
 /// Compares the source's rules with the target's. `added` is what kmirror itself has added before and is allowed to remove; empty where nothing is

@@ -87,6 +87,12 @@ impl Selection {
         self.policy.format_remote_topic(&self.source_alias, topic)
     }
 
+    /// The offset syncs topic that concerns this other cluster.
+    #[must_use]
+    pub fn offset_syncs_topic(&self, other_alias: &str) -> String {
+        self.policy.offset_syncs_topic(other_alias)
+    }
+
     /// Where the records of a source topic go; nowhere if a filter drops all.
     #[must_use]
     pub fn destination(&self, topic: &str) -> Option<Destination> {

@@ -1,14 +1,19 @@
 //! MirrorSourceConnector: reaches the clusters, keeps the target's topics, tells the tasks what to copy.
 
+mod beside;
+
 use std::{collections::BTreeMap, sync::Arc};
 
+use tokio::{sync::watch, task::JoinSet};
 use tracing::{error, info, warn};
 use wire::{Cluster, ClusterConfig, Codec, Levels, TopicPartition};
 
 use super::{
-    Destination, Error, MirroredTopic, Selection, SourceCheck,
+    AclDifference, Destination, Error, MirroredTopic, Selection, SourceCheck, SyncsFlush,
+    acls::Acls,
     reach::{REACHING_SOURCE, ask_id, cluster_config, cluster_id, probe, same_source, target_id, within},
     split,
+    syncs::Emitting,
     topics::{self, Outcome, TopicRules},
 };
 use crate::{
@@ -23,7 +28,7 @@ use crate::{
 #[derive(Debug)]
 pub struct SourceConnector {
     config: SourceConnectorConfig,
-    selection: Selection,
+    selection: Arc<Selection>,
     source_config: ClusterConfig,
     source: Cluster,
     /// Cluster id of the source when the connector started; empty while the connector is disabled.
@@ -31,6 +36,13 @@ pub struct SourceConnector {
     target: Cluster,
     topics: usize,
     failures: BTreeMap<String, String>,
+    /// Topics that the target has, as of the last refresh; none before the first.
+    mirrored: watch::Sender<Option<Arc<[MirroredTopic]>>>,
+    acls: Acls,
+    /// Absent where no offset syncs are written.
+    emitting: Option<Arc<Emitting>>,
+    /// What is done beside the copy, aborted with the connector.
+    beside: JoinSet<()>,
 }
 
 impl SourceConnector {
@@ -41,23 +53,31 @@ impl SourceConnector {
     /// A cluster is not reached within about 10 s (the error names addresses and cause), or is another one than it must
     /// be. All may pass: try again after a while.
     pub async fn connect(config: SourceConnectorConfig, worker: &Cluster) -> Result<Self, Error> {
-        let selection = Selection::new(&config)?;
+        let selection = Arc::new(Selection::new(&config)?);
         let client_id = admin_client_id(&config, Side::Source);
         let mut source_config = cluster_config(&config.mirror.source_alias, &config.source_bootstrap, &client_id);
         source_config.rack.clone_from(&config.fetch.rack);
+        let source = Cluster::new(source_config.clone());
+        // Known to the user by the connector's name for it, not by the worker's.
+        let target = worker.with_alias(config.mirror.target_alias.as_str());
+        let acls = Acls::new([&source, &target], &selection, &config.acls, config.mirror.admin_timeout);
         let mut connector = Self {
-            source: Cluster::new(source_config.clone()),
+            source,
             source_config,
             source_id: String::new(),
-            // Known to the user by the connector's name for it, not by the worker's.
-            target: worker.with_alias(config.mirror.target_alias.as_str()),
+            target,
             selection,
             config,
             topics: 0,
             failures: BTreeMap::new(),
+            mirrored: watch::Sender::new(None),
+            acls,
+            emitting: None,
+            beside: JoinSet::new(),
         };
         if connector.config.mirror.enabled {
             connector.source_id = connector.check_clusters(worker).await?;
+            connector.begin_beside();
         }
         Ok(connector)
     }
@@ -109,11 +129,7 @@ impl SourceConnector {
         for (topic, reason) in &selected.failures {
             warn!(topic, "topic is not mirrored: {reason}");
         }
-        let rules = TopicRules {
-            replication_factor: self.config.replication_factor,
-            config_exclude: self.config.config_properties_exclude.clone(),
-            use_defaults_from_source: self.config.use_defaults_from_source,
-        };
+        let rules = topic_rules(&self.config);
         let syncing = topics::sync(&self.source, &self.target, &selected.topics, &rules);
         let outcome = within(limit, "bringing the target's topics up to date", &self.target, syncing).await?;
         let partitions = mirrored_partitions(&selected.topics, &outcome);
@@ -123,10 +139,28 @@ impl SourceConnector {
             partitions = partitions.len(),
             "topics refreshed"
         );
+        let there = selected.topics.iter().filter(|topic| outcome.partitions.contains_key(&topic.remote)).cloned();
+        self.mirrored.send_replace(Some(there.collect()));
         self.topics = selected.topics.len() + selected.failures.len();
         self.failures = outcome.failures;
         self.failures.extend(selected.failures);
         Ok(partitions)
+    }
+
+    /// What the next copy of ACLs would do, as they are now and for the topics of the last refresh. Nothing is written.
+    ///
+    /// # Errors
+    /// ACLs can't be read at one of the clusters: no right to, no authorizer (SECURITY_DISABLED), or nobody answers within `admin.timeout.ms`.
+    pub async fn acl_difference(&self) -> Result<AclDifference, Error> {
+        let topics = self.mirrored.borrow().clone().unwrap_or_default();
+        self.acls.plan(&topics).await.map(AclDifference::from)
+    }
+
+    /// For writing offset syncs of all that was acknowledged, when a task has drained; absent where none are written. They are written as long as
+    /// there is one of these.
+    #[must_use]
+    pub fn syncs_flush(&self) -> Option<SyncsFlush> {
+        self.emitting.as_ref().map(Emitting::flush)
     }
 
     /// Source topics that are not, or not fully, mirrored since the last refresh, with the reason.
@@ -213,7 +247,7 @@ impl SourceConnector {
             },
             write: self.write_settings(),
             anchoring: None,
-            landings: None,
+            landings: self.emitting.as_ref().map(|emitting| emitting.landings()),
             gaps: gap_policies(&self.config.gaps),
             events: events.clone(),
             limits: limits.clone(),
@@ -298,6 +332,15 @@ fn start(position: Option<i64>, reset: AutoOffsetReset) -> Option<Start> {
     }
 }
 
+/// How topics are made and their settings kept.
+fn topic_rules(config: &SourceConnectorConfig) -> TopicRules {
+    TopicRules {
+        replication_factor: config.replication_factor,
+        config_exclude: config.config_properties_exclude.clone(),
+        use_defaults_from_source: config.use_defaults_from_source,
+    }
+}
+
 /// The source partitions whose remote partition exists, by topic and number.
 fn mirrored_partitions(topics: &[MirroredTopic], outcome: &Outcome) -> Vec<TopicPartition> {
     let mut partitions: Vec<TopicPartition> = topics
@@ -339,6 +382,11 @@ mod tests {
         assert_eq!(
             admins,
             ["source->target|msc|replication-source-admin", "source->target|msc|replication-target-admin"]
+        );
+        let syncs = [Side::Source, Side::Target].map(|side| beside::syncs_client_id(&connector.config, side));
+        assert_eq!(
+            syncs,
+            ["source->target|msc-0|offset-syncs-source-producer", "source->target|msc-0|offset-syncs-target-producer"]
         );
     }
 

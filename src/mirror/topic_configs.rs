@@ -4,9 +4,13 @@
 //! does not tell, and what its brokers have in their files is left alone. MirrorMaker sends all of this each time. Here a topic that has it
 //! is not touched, and one setting that the target refuses does not keep the others from it.
 
+mod sync;
+
 use std::collections::BTreeMap;
 
 use wire::{ConfigChange, ConfigEntry, ConfigSource, ResponseError, TopicConfigChanges};
+
+pub(super) use self::sync::TopicConfigSync;
 
 use super::topics::{TIME_LIMITS, TopicRules, copied_configs, refused_setting};
 
@@ -150,7 +154,8 @@ impl Refusals {
     }
 
     /// Topics, the changes refused there, and the target's words.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &ConfigChange, &str)> {
+    #[cfg(test)]
+    fn iter(&self) -> impl Iterator<Item = (&str, &ConfigChange, &str)> {
         self.by_setting.iter().map(|((topic, _), (change, why))| (topic.as_str(), change, why.as_str()))
     }
 }

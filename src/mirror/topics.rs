@@ -54,7 +54,7 @@ fn lacking(wanted: &[MirroredTopic], target: &BTreeMap<String, i32>) -> Lacking 
 }
 
 /// Of the topics that a router leads to one, that with the most partitions: it has room for all.
-fn largest(wanted: &[MirroredTopic]) -> impl Iterator<Item = &MirroredTopic> {
+pub(super) fn largest(wanted: &[MirroredTopic]) -> impl Iterator<Item = &MirroredTopic> {
     let mut by_remote: BTreeMap<&str, &MirroredTopic> = BTreeMap::new();
     for topic in wanted {
         let largest = by_remote.entry(&topic.remote).or_insert(topic);

@@ -4,7 +4,11 @@ mod checkpoint;
 mod heartbeat;
 mod ticking;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
@@ -13,7 +17,7 @@ use wire::{Cluster, TopicPartition};
 use crate::{
     config::{self, ConfigErrors, ConnectorClass, Hint, MirrorConfig, Properties, SourceConnectorConfig, WorkerConfig},
     flow::{Anchoring, Engine, Events, Flow, FlowStatus, Limits, Positions, RateCap, StoredPosition},
-    mirror::{self, GroupDesk, SourceCheck, SourceConnector},
+    mirror::{self, GroupDesk, SourceCheck, SourceConnector, SyncsFlush},
     offsets::{self, OffsetMaps, OpenMaps},
 };
 
@@ -272,21 +276,40 @@ impl Connector for Connected {
             maps: maps.clone(),
             positions: store,
         });
-        Box::new(engine.start(spec))
+        Box::new(Copying { flow: engine.start(spec), syncs: connector.syncs_flush() })
     }
 }
 
-impl Task for Flow {
+/// A task that copies.
+struct Copying {
+    flow: Flow,
+    /// Absent where no offset syncs are written.
+    syncs: Option<SyncsFlush>,
+}
+
+/// For the offset syncs of what was acknowledged, where copying itself has taken all the time there is; and where there is more.
+const FLUSH_SYNCS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
+
+impl Task for Copying {
     fn positions(&self) -> BTreeMap<TopicPartition, StoredPosition> {
-        self.positions()
+        self.flow.positions()
     }
 
     fn status(&self) -> watch::Receiver<FlowStatus> {
-        self.status()
+        self.flow.status()
     }
 
     fn drain(self: Box<Self>, timeout: Duration) -> BoxFuture<'static, BTreeMap<TopicPartition, StoredPosition>> {
-        Box::pin((*self).drain(timeout))
+        Box::pin(async move {
+            let Self { flow, syncs } = *self;
+            let begin = Instant::now();
+            let positions = flow.drain(timeout).await;
+            if let Some(syncs) = syncs {
+                let (least, most) = FLUSH_SYNCS;
+                syncs.flush(timeout.saturating_sub(begin.elapsed()).clamp(least, most)).await;
+            }
+            positions
+        })
     }
 }
 

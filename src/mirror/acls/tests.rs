@@ -220,7 +220,7 @@ fn only_what_was_added_is_removed_and_only_what_is_missing_is_added() {
         BTreeSet::from([on("source.t", Allow, Read), on("source.u", Deny, Describe), on("source.u", Allow, Read)])
     );
     assert_eq!(
-        plan.to_string(),
+        AclDifference::from(plan).to_string(),
         "+ DENY DESCRIBE on TOPIC LITERAL source.u for User:dummy from *\n\
          + ALLOW READ on TOPIC LITERAL source.u for User:dummy from *\n\
          - ALLOW DESCRIBE on TOPIC LITERAL source.t for User:dummy from *\n\
@@ -229,7 +229,7 @@ fn only_what_was_added_is_removed_and_only_what_is_missing_is_added() {
     let left = AclPlan { left_out: vec![(on("x", Allow, Write), LeftOut::Write)], ..AclPlan::default() };
     let line =
         "  ALLOW WRITE on TOPIC LITERAL x for User:dummy from *: the right to write into a copy is not carried\n";
-    assert_eq!(left.to_string(), line);
+    assert_eq!(AclDifference::from(left).to_string(), line);
 }
 
 fn bindings() -> impl Strategy<Value = Vec<AclBinding>> {

@@ -1,17 +1,6 @@
 //! Which records of one partition are due an offset sync.
 
-use crate::records::OffsetSyncValue;
-
-/// Records that were acknowledged: `records` consecutive source offsets from `source` on, at consecutive target offsets from `target` on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stretch {
-    /// Source offset of the first.
-    pub source: i64,
-    /// Its target offset.
-    pub target: i64,
-    /// How many.
-    pub records: u64,
-}
+use crate::{flow::Stretch, records::OffsetSyncValue};
 
 impl Stretch {
     /// Where its last record stands; none where it has no record.

@@ -6,8 +6,10 @@ use bytes::Bytes;
 use wire::TopicPartition;
 
 use super::partition::PartitionSyncs;
-pub use super::partition::Stretch;
-use crate::records::{OffsetSyncKey, OffsetSyncValue, TooLong};
+use crate::{
+    flow::Stretch,
+    records::{OffsetSyncKey, OffsetSyncValue, TooLong},
+};
 
 /// The most syncs on their way at the same time.
 const MAX_OUTSTANDING: usize = 10;
