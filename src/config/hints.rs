@@ -68,7 +68,7 @@ enum Finding {
     Ignored(Instead),
     /// `producer.override.`: tunes the data's producer in MirrorMaker.
     Override,
-    /// Tunes a consumer or admin client in MirrorMaker.
+    /// Tunes a client beside the data's producer in MirrorMaker.
     Tuning,
     /// Not known, but nearly the other.
     Misspelt(String),
@@ -218,20 +218,8 @@ fn misspelt_hint(misspelt: &[(&str, String)]) -> Option<Hint> {
     (!texts.is_empty()).then(|| Hint::Warn(format!("not known: {}", texts.join(", "))))
 }
 
-/// Keys of a MirrorSourceConnector for what it does beside copying records and can't do yet, and the value that asks for
-/// nothing.
-pub(super) const NOT_BUILT: [(&str, &str); 10] = [
-    ("sync.topic.configs.enabled", "false"),
-    ("sync.topic.acls.enabled", "false"),
-    ("emit.offset-syncs.enabled", "false"),
-    ("kmirror.acls.prefixed", "false"),
-    ("kmirror.acls.write", "false"),
-    ("kmirror.acls.groups", "false"),
-    ("kmirror.acls.transactional.ids", "false"),
-    ("kmirror.acls.remove", "false"),
-    ("kmirror.acls.principal.mapping.rules", "DEFAULT"),
-    ("kmirror.topic.deletion", "never"),
-];
+/// Keys of a MirrorSourceConnector for what it can't do yet, and the value that asks for nothing.
+pub(super) const NOT_BUILT: [(&str, &str); 1] = [("kmirror.topic.deletion", "never")];
 
 /// Keys of a worker that have no effect yet.
 pub(super) const NOT_BUILT_OF_WORKER: [&str; 5] = [
@@ -245,10 +233,8 @@ pub(super) const NOT_BUILT_OF_WORKER: [&str; 5] = [
 fn not_built_hint(values: &Values) -> Option<Hint> {
     let is_on = |(key, off): &&(&str, &str)| values.shown(key).is_some_and(|value| value != *off);
     let on: Vec<&str> = NOT_BUILT.iter().filter(is_on).map(|(key, _)| *key).collect();
-    (!on.is_empty() && values.boolean("enabled")).then(|| {
-        let text = "this version copies records, and topic settings when it makes a topic; on, and without effect yet";
-        Hint::Info(format!("{text}: {}", on.join(", ")))
-    })
+    (!on.is_empty() && values.boolean("enabled"))
+        .then(|| Hint::Warn(format!("on, and without effect in this version: {}", on.join(", "))))
 }
 
 /// Hints on a worker's configuration, one a subject.
@@ -351,9 +337,8 @@ fn of_client(class: ConnectorClass, setting: &str, role: ClientRole, roles: &[Cl
     }
     match role {
         ClientRole::Consumer if has_effect(class, setting) || WITHOUT_MEANING.contains(&setting) => None,
-        ClientRole::Consumer | ClientRole::Admin => Some(Finding::Tuning),
-        // That of offset syncs, of which another hint tells.
-        ClientRole::Producer => None,
+        // The producer is that of offset syncs, which has acks=all and nothing to tune.
+        ClientRole::Consumer | ClientRole::Admin | ClientRole::Producer => Some(Finding::Tuning),
     }
 }
 
@@ -465,7 +450,7 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
 
-    /// All hints but the one on what is not built, by level and text.
+    /// All hints by level and text.
     fn hints(pairs: &[(&str, &str)]) -> Vec<(char, String)> {
         let raw = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let values = Values::read(connector_keys(ConnectorClass::MirrorSource), &raw);
@@ -473,7 +458,7 @@ mod tests {
             Hint::Info(text) => ('I', text),
             Hint::Warn(text) => ('W', text),
         });
-        hints.filter(|(_, text)| !text.starts_with("this version copies records")).collect()
+        hints.collect()
     }
 
     #[test]
@@ -503,7 +488,10 @@ mod tests {
             ("consumer.auto.offset.reset", "latest", None),
             ("source.consumer.isolation.level", "read_committed", None),
             ("source.consumer.my.interceptor.setting", "x", None),
-            ("source.producer.linger.ms", "1", None),
+            ("source.producer.linger.ms", "1", Some(('W', "accepted, without effect in this version: "))),
+            ("source.producer.security.protocol", "PLAINTEXT", None),
+            ("kmirror.topic.deletion", "never", None),
+            ("kmirror.topic.deletion", "1", Some(('W', "on, and without effect in this version: "))),
             ("source.cluster.ssl.truststore.location", "x", None),
             ("source.consumer.max.poll.records", "1", Some(('W', "accepted, without effect in this version: "))),
             ("consumer.check.crcs", "1", Some(('W', "accepted, without effect in this version: "))),
@@ -583,30 +571,6 @@ mod tests {
                  source.cluster.message.max.bytes",
             ]
         );
-    }
-
-    #[test]
-    fn what_is_not_built_is_said_of_what_is_on() {
-        let last = |pairs: &[(&str, &str)]| {
-            let raw = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-            source_connector_hints(
-                &raw,
-                &Values::read(connector_keys(ConnectorClass::MirrorSource), &raw),
-                Compression::Keep,
-                &[],
-            )
-            .pop()
-        };
-        let text = "this version copies records, and topic settings when it makes a topic; on, and without effect yet";
-        let acls = format!("{text}: sync.topic.acls.enabled");
-        let others_off = [("sync.topic.configs.enabled", "false"), ("emit.offset-syncs.enabled", "false")];
-        assert_eq!(last(&others_off), Some(Hint::Info(acls)));
-        let all = format!("{text}: sync.topic.configs.enabled, sync.topic.acls.enabled, emit.offset-syncs.enabled");
-        assert_eq!(last(&[]), Some(Hint::Info(all)));
-        let deletion =
-            [&others_off[..], &[("sync.topic.acls.enabled", "false"), ("kmirror.topic.deletion", "1")]].concat();
-        assert_eq!(last(&deletion), Some(Hint::Info(format!("{text}: kmirror.topic.deletion"))));
-        assert_eq!(last(&[("enabled", "false")]), None);
     }
 
     #[test]

@@ -176,8 +176,9 @@ pub const KMIRROR_SOURCE_KEYS: &[Key] = &[
         "kmirror.acls.remove",
         Boolean,
         Value("false"),
-        "Whether an ACL that kmirror added to the target is removed when the source has it no more. MirrorMaker has no such key \
-         and removes none.",
+        "Whether an ACL that kmirror added to the target is removed when the source has it no more. Only those count that it has \
+         added since the connector started: of earlier ones it is not known who added them. MirrorMaker has no such key and \
+         removes none.",
     ),
     Key::new(
         "kmirror.acls.principal.mapping.rules",
