@@ -1,5 +1,9 @@
 //! MirrorSourceConnector against two real clusters.
 
+mod acls;
+mod offset_syncs;
+mod topic_configs;
+
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -42,6 +46,7 @@ fn config(source: &str, target: &str, more: &[(&str, &str)]) -> Result<SourceCon
         ("source.cluster.bootstrap.servers", source),
         ("target.cluster.bootstrap.servers", target),
         ("replication.factor", "1"),
+        ("offset-syncs.topic.replication.factor", "1"),
     ]);
     raw.extend(properties(more));
     Ok(SourceConnectorConfig::parse(&raw, &WorkerConfig::parse(&worker)?)?)
