@@ -37,7 +37,7 @@ pub use groups::{
 pub use heartbeats::HeartbeatConnector;
 pub use reach::SourceCheck;
 pub use selection::{Destination, MirroredTopic, Selected, Selection};
-pub use source_connector::SourceConnector;
+pub use source_connector::{AclView, SourceConnector};
 pub use syncs::{OffsetSync, OffsetSyncStore, OffsetSyncWriter, SyncTranslation, SyncsFlush};
 
 use std::time::Duration;

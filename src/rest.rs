@@ -7,6 +7,7 @@
 //!   90 s; `/health` is 503 too when the worker's cluster stops answering, so that load balancers notice;
 //! - what stands below `/kmirror` and `/connectors/{connector}/kmirror` is not Connect's.
 
+mod acls;
 mod body;
 mod connectors;
 mod error;
@@ -150,7 +151,7 @@ fn route(router: Router<Arc<Worker>>, path: &str, methods: MethodRouter<Arc<Work
 }
 
 fn router(worker: Arc<Worker>, body_timeout: Duration) -> Router {
-    let routes: [(&str, MethodRouter<Arc<Worker>>); 19] = [
+    let routes: [(&str, MethodRouter<Arc<Worker>>); 20] = [
         ("/health", get(root::health)),
         ("/connector-plugins", get(plugins::plugins)),
         ("/connector-plugins/{plugin}/config/validate", put(plugins::validate)),
@@ -164,6 +165,7 @@ fn router(worker: Arc<Worker>, body_timeout: Duration) -> Router {
         ("/connectors/{connector}/resume", put(connectors::resume)),
         ("/connectors/{connector}/stop", put(connectors::stop)),
         ("/connectors/{connector}/offsets", get(offsets::get).patch(offsets::alter).delete(offsets::reset)),
+        ("/connectors/{connector}/kmirror/acls", get(acls::difference)),
         ("/connectors/{connector}/kmirror/events", get(events::events)),
         ("/connectors/{connector}/kmirror/groups", get(groups::groups)),
         ("/connectors/{connector}/kmirror/sync-groups", post(groups::sync)),
@@ -228,6 +230,11 @@ impl Query {
     fn flag(&self, name: &str, default: bool) -> bool {
         let value = self.0.iter().find(|(key, _)| key == name);
         value.map_or(default, |(_, value)| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// Whether it is there, alone or with any value but `false`.
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(key, value)| key == name && !value.eq_ignore_ascii_case("false"))
     }
 }
 

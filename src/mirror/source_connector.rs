@@ -24,6 +24,24 @@ use crate::{
     },
 };
 
+/// Compares ACLs at both ends, also while their connector is busy.
+#[derive(Debug, Clone)]
+pub struct AclView {
+    acls: Acls,
+    mirrored: watch::Receiver<Option<Arc<[MirroredTopic]>>>,
+}
+
+impl AclView {
+    /// What the next copy of ACLs would do, as they are now and for the topics of the last refresh. Nothing is written.
+    ///
+    /// # Errors
+    /// ACLs can't be read at one of the clusters: no right to, no authorizer (SECURITY_DISABLED), or nobody answers within `admin.timeout.ms`.
+    pub async fn difference(&self) -> Result<AclDifference, Error> {
+        let topics = self.mirrored.borrow().clone().unwrap_or_default();
+        self.acls.plan(&topics).await.map(AclDifference::from)
+    }
+}
+
 /// MirrorSourceConnector: what is mirrored, and under which names.
 #[derive(Debug)]
 pub struct SourceConnector {
@@ -147,13 +165,10 @@ impl SourceConnector {
         Ok(partitions)
     }
 
-    /// What the next copy of ACLs would do, as they are now and for the topics of the last refresh. Nothing is written.
-    ///
-    /// # Errors
-    /// ACLs can't be read at one of the clusters: no right to, no authorizer (SECURITY_DISABLED), or nobody answers within `admin.timeout.ms`.
-    pub async fn acl_difference(&self) -> Result<AclDifference, Error> {
-        let topics = self.mirrored.borrow().clone().unwrap_or_default();
-        self.acls.plan(&topics).await.map(AclDifference::from)
+    /// For asking what the next copy of ACLs would do.
+    #[must_use]
+    pub fn acl_view(&self) -> AclView {
+        AclView { acls: self.acls.clone(), mirrored: self.mirrored.subscribe() }
     }
 
     /// For writing offset syncs of all that was acknowledged, when a task has drained; absent where none are written. They are written as long as

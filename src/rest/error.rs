@@ -79,7 +79,7 @@ impl From<worker::Error> for ApiError {
             | E::UnknownTask { .. }
             | E::NoConnectorStatus { .. }
             | E::NoTaskStatus { .. }
-            | E::NoGroups { .. }
+            | E::OtherClass { .. }
             | E::NoStatusToRestart { .. } => StatusCode::NOT_FOUND,
             E::AlreadyExists { .. } => StatusCode::CONFLICT,
             E::NameMismatch { .. } | E::InvalidConfig(_) | E::NotStopped { .. } => StatusCode::BAD_REQUEST,

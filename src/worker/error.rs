@@ -1,5 +1,7 @@
 //! What can go wrong in a worker, in the words its REST clients see.
 
+use crate::config::ConnectorClass;
+
 /// A refused request or a failed step of the worker. Texts are Connect's where Connect has one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -71,11 +73,13 @@ pub enum Error {
         /// Task number.
         task: u32,
     },
-    /// Only a MirrorCheckpointConnector knows of groups.
-    #[error("Connector {connector} is no MirrorCheckpointConnector: it translates no offsets of groups")]
-    NoGroups {
+    /// Only one of another class can tell that.
+    #[error("Connector {connector} is no {}", class.name())]
+    OtherClass {
         /// Connector name.
         connector: String,
+        /// Which one can.
+        class: ConnectorClass,
     },
     /// A restart needs a status to choose from.
     #[error("Status for connector {connector} not found")]

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     config::{ConfigError, ConfigErrors, ConnectorClass, Properties, connector_class},
     flow::Events,
-    mirror::GroupDesk,
+    mirror::{AclView, GroupDesk},
     records::{State, StatusKey, StatusValue, TargetState, TaskId},
 };
 
@@ -173,18 +173,32 @@ impl Herder {
         Ok(ConnectorEvents { source_alias, target_alias, events })
     }
 
+    /// What compares the ACLs of a MirrorSourceConnector; none before it has reached its clusters.
+    ///
+    /// # Errors
+    /// There is no connector of that name, it is another one, or the worker drains.
+    pub fn acls(&self, name: &str) -> Result<Option<AclView>, Error> {
+        let told = self.told(name, ConnectorClass::MirrorSource)?;
+        Ok(told.acls.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
     /// Where the tasks of a MirrorCheckpointConnector are asked about their groups.
     ///
     /// # Errors
     /// There is no connector of that name, it is another one, or the worker drains.
     pub fn groups(&self, name: &str) -> Result<GroupDesk, Error> {
+        Ok(self.told(name, ConnectorClass::MirrorCheckpoint)?.groups)
+    }
+
+    /// What a connector of this class tells.
+    fn told(&self, name: &str, class: ConnectorClass) -> Result<Told, Error> {
         let config = self.connector(name)?.config;
         self.refuse_when_closing()?;
-        if connector_class(&config).ok() != Some(ConnectorClass::MirrorCheckpoint) {
-            return Err(Error::NoGroups { connector: name.to_owned() });
+        if connector_class(&config).ok() != Some(class) {
+            return Err(Error::OtherClass { connector: name.to_owned(), class });
         }
         let lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(lives.running.get(name).map(|life| life.told.groups.clone()).unwrap_or_default())
+        Ok(lives.running.get(name).map(|life| life.told.clone()).unwrap_or_default())
     }
 
     /// Checks and stores a connector's configuration, and starts it anew. True if it did not exist before. With

@@ -6,7 +6,7 @@ mod ticking;
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -17,7 +17,7 @@ use wire::{Cluster, TopicPartition};
 use crate::{
     config::{self, ConfigErrors, ConnectorClass, Hint, MirrorConfig, Properties, SourceConnectorConfig, WorkerConfig},
     flow::{Anchoring, Engine, Events, Flow, FlowStatus, Limits, Positions, RateCap, StoredPosition},
-    mirror::{self, GroupDesk, SourceCheck, SourceConnector, SyncsFlush},
+    mirror::{self, AclView, GroupDesk, SourceCheck, SourceConnector, SyncsFlush},
     offsets::{self, OffsetMaps, OpenMaps},
 };
 
@@ -52,6 +52,8 @@ pub(super) struct Told {
     pub(super) events: Events,
     /// Its tasks that know of groups.
     pub(super) groups: GroupDesk,
+    /// Set by the one that copies, once it has reached the clusters.
+    pub(super) acls: Arc<Mutex<Option<AclView>>>,
 }
 
 /// Reaches both clusters; all tasks of the connector share the cap given, and tell what is told.
@@ -188,9 +190,10 @@ impl MirrorMaker {
             hints: config.hints.clone(),
             source_name: format!("cluster {} at {}", config.mirror.source_alias, config.source_bootstrap.join(",")),
             max_bytes_per_second: config.max_bytes_per_second,
-            connect: Box::new(move |rate, Told { events, .. }| {
+            connect: Box::new(move |rate, Told { events, acls, .. }| {
                 Box::pin(async move {
                     let connector = SourceConnector::connect(config, &cluster).await.map_err(|error| causes(&error))?;
+                    *acls.lock().unwrap_or_else(PoisonError::into_inner) = Some(connector.acl_view());
                     let maps = if connector.config().mirror.enabled && connector.config().offset_map {
                         let then = "records may be copied twice after a crash";
                         open_maps(&open, &cluster, &connector.config().mirror, replication_factor, then)

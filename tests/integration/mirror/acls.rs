@@ -14,7 +14,7 @@ async fn without_an_authorizer_there_is_no_difference_to_tell() -> Result<()> {
     let target = client("B", &pair.target);
     let connector =
         SourceConnector::connect(config(&pair.source, &pair.target, &[("topics", "none")])?, &target).await?;
-    let error = connector.acl_difference().await.expect_err("no authorizer").to_string();
+    let error = connector.acl_view().difference().await.expect_err("no authorizer").to_string();
     assert!(error.contains("reading the source's ACLs") && error.contains("SECURITY_DISABLED"), "{error}");
     Ok(())
 }

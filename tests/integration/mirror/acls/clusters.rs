@@ -51,7 +51,7 @@ async fn all(cluster: &Cluster) -> Result<BTreeSet<AclBinding>> {
 
 async fn wait_no_difference(connector: &SourceConnector) -> Result<()> {
     wait_until("no difference", DEADLINE, async || {
-        let difference = connector.acl_difference().await?;
+        let difference = connector.acl_view().difference().await?;
         ensure!(difference.add.is_empty() && difference.remove.is_empty(), "{difference}");
         Ok(())
     })
@@ -96,7 +96,7 @@ async fn rules_arrive_as_mirrormaker_carries_them() -> Result<()> {
     ]);
     wait_until_eq("the rules", DEADLINE, wanted.clone(), || all(&target)).await?;
     wait_no_difference(&connector).await?;
-    let difference = connector.acl_difference().await?;
+    let difference = connector.acl_view().difference().await?;
     ensure!(difference.left_out.len() == 3, "{difference}");
 
     // Later ones too; none is ever taken away.
