@@ -29,10 +29,13 @@ impl Stretch {
 
 /// Told of what the target has acknowledged.
 pub trait Landings: Debug + Send + Sync {
-    /// Of a source partition, in the order of the copy. The data path waits for it: it must neither block nor fail. Partitions whose records choose
-    /// their topics are not told of, since their offsets are of several topics.
+    /// Of a source partition, in the order of the copy, now and then: the newest stretches where there are many. The data path waits for it: it must
+    /// neither block nor fail. Partitions whose records choose their topics are not told of, since their offsets are of several topics.
     fn landed(&self, partition: &TopicPartition, stretches: &[Stretch]);
 }
+
+/// Stretches of a partition that wait to be told. Those of a transactional topic are short; of more than these, the newest are kept.
+const MOST_FRESH: usize = 16;
 
 /// What is to be told of one partition.
 #[derive(Debug, Default)]
@@ -46,9 +49,13 @@ impl Fresh {
 
     pub(super) fn push(&mut self, next: Stretch) {
         let Some(fresh) = &mut self.0 else { return };
-        if !fresh.last_mut().is_some_and(|last| last.join(next)) {
-            fresh.push(next);
+        if fresh.last_mut().is_some_and(|last| last.join(next)) {
+            return;
         }
+        if fresh.len() == MOST_FRESH {
+            fresh.remove(0);
+        }
+        fresh.push(next);
     }
 
     pub(super) fn is_kept(&self) -> bool {
@@ -108,5 +115,10 @@ mod tests {
         fresh.tell(&partition, &told);
         fresh.tell(&partition, &told);
         assert_eq!(*told.0.lock().unwrap(), [stretch(1, 1, 3), stretch(5, 4, 1)]);
+        told.0.lock().unwrap().clear();
+        (0..100).for_each(|nth| fresh.push(stretch(2 * nth, nth, 1)));
+        fresh.tell(&partition, &told);
+        let told = told.0.lock().unwrap();
+        assert_eq!((told.len(), told.last()), (MOST_FRESH, Some(&stretch(198, 99, 1))));
     }
 }

@@ -9,6 +9,7 @@ mod answers;
 mod end;
 mod fetching;
 mod gaps;
+mod landings;
 mod members;
 mod parking;
 mod prepare;
@@ -38,6 +39,7 @@ use self::{
     anchoring::{Anchoring, Owner},
     end::End,
     fetching::{Fetched, Fetching},
+    landings::Telling,
     members::{Member, Seat, Stay},
     parking::Parking,
     prepare::{Clusters, Prepared, Wanted, prepare},
@@ -51,7 +53,7 @@ use crate::{
 };
 
 use super::{
-    Events, FetchSettings, FlowSpec, GapPolicies, Landings, Limits, PoisonPolicy, RateCap, WriteSettings,
+    Events, FetchSettings, FlowSpec, GapPolicies, Limits, PoisonPolicy, RateCap, WriteSettings,
     gap::Bounds,
     partition::{Partition, Unprepared},
     recode::{RecodeError, Rewritten},
@@ -124,7 +126,7 @@ pub(crate) struct Task {
     fetching: Fetching,
     producing: Producing,
     anchoring: Anchoring,
-    landings: Option<Arc<dyn Landings>>,
+    telling: Telling,
     gaps: GapPolicies,
     events: Events,
     unprepared: BTreeSet<usize>,
@@ -181,7 +183,7 @@ impl Task {
             work: FuturesUnordered::new(),
             producing: Producing::new(),
             anchoring: Anchoring::new(first.anchoring.clone(), now),
-            landings: first.landings.clone(),
+            telling: Telling::new(first.landings.clone(), now),
             gaps: first.gaps.clone(),
             events: first.events.clone(),
             unprepared: BTreeSet::new(),
@@ -237,8 +239,9 @@ impl Task {
         let timer = self.timers.first().map(|(at, _)| *at);
         let prepare = (!self.unprepared.is_empty() && !self.preparing).then_some(self.prepare_not_before);
         let fetch = self.fetching.wakes_at();
-        let others = [sweep, memory, prepare, fetch, timer, self.producing.wakes_at(), self.anchoring.wakes_at()];
-        others.into_iter().flatten().chain(refresh).min().unwrap_or(now + METADATA_AGE)
+        let stored = [self.anchoring.wakes_at(), self.telling.wakes_at()];
+        let others = [sweep, memory, prepare, fetch, timer, self.producing.wakes_at()].into_iter().chain(stored);
+        others.flatten().chain(refresh).min().unwrap_or(now + METADATA_AGE)
     }
 
     fn dispatch(&mut self, now: Instant) {
@@ -260,6 +263,7 @@ impl Task {
         }
         self.dispatch_prepare(now);
         self.dispatch_anchoring(now);
+        self.dispatch_landings(now);
         self.dispatch_fetch(now);
         self.dispatch_produce(now);
     }

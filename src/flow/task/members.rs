@@ -92,7 +92,7 @@ impl Task {
             let FlowPartition { source, target, start, anchored, transforms } = partition;
             let seat = Seat { member: id, nth, start, anchored, behind: None, stay: Stay::Copied };
             let mut partition = Partition::new(source, target, transforms, &self.write, Arc::clone(&counts));
-            if self.landings.is_some() {
+            if self.telling.is_wanted() {
                 partition.keep_landings();
             }
             self.seat(&mut free, seat, partition)
@@ -181,6 +181,7 @@ impl Task {
         let now = Instant::now();
         for index in member.places {
             self.seats[index].stay = Stay::Left;
+            self.tell_last_landings(index);
             self.partitions[index].abandon();
             self.anchoring.forget(index);
             self.reconsider(index, now);
@@ -224,9 +225,7 @@ impl Task {
         if let Some(member) = self.members.get(&seat.member) {
             member.acknowledged[seat.nth].store(offset, Ordering::Release);
         }
-        if let Some(landings) = &self.landings {
-            self.partitions[index].tell_landings(&**landings);
-        }
+        self.telling.moved(index);
         if self.partitions[index].generation().is_some() {
             self.anchoring.moved.insert(index);
         }

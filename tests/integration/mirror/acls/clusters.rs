@@ -42,7 +42,17 @@ async fn add(cluster: &Cluster, rules: &[AclBinding]) -> Result<()> {
     for (rule, outcome) in cluster.create_acls(rules).await? {
         ensure!(outcome.is_ok(), "{rule}: {outcome:?}");
     }
-    Ok(())
+    wait_known(cluster, rules).await
+}
+
+/// A broker tells of a rule a little after it was taken.
+async fn wait_known(cluster: &Cluster, rules: &[AclBinding]) -> Result<()> {
+    wait_until("rules to be known", DEADLINE, async || {
+        let known = all(cluster).await?;
+        ensure!(rules.iter().all(|rule| known.contains(rule)), "{known:?}");
+        Ok(())
+    })
+    .await
 }
 
 async fn all(cluster: &Cluster) -> Result<BTreeSet<AclBinding>> {
