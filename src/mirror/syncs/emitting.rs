@@ -8,10 +8,13 @@ use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout, timeout_at},
 };
-use wire::{Backoff, Cluster, NewRecord, NewTopic, ResponseError, TopicPartition};
+use wire::{Backoff, Cluster, NewRecord, ResponseError, TopicPartition};
 
 use super::{OffsetSync, OffsetSyncWriter, inbox::Inbox};
-use crate::{flow::Landings, mirror::trouble::Troubles};
+use crate::{
+    flow::Landings,
+    mirror::{Error, internal_topics::make_compacted, trouble::Troubles},
+};
 
 /// How long what is acknowledged gathers before it is looked at: syncs cost by this, not by the batches copied.
 const GATHER: Duration = Duration::from_millis(100);
@@ -26,7 +29,7 @@ pub(super) trait SyncsLog: Debug + Send + Sync {
     /// Its cluster.
     fn cluster(&self) -> &Cluster;
     /// Makes the topic if it is missing.
-    fn prepare(&self) -> BoxFuture<'_, wire::Result<()>>;
+    fn prepare(&self) -> BoxFuture<'_, Result<(), Error>>;
     /// Appends with acks=all.
     fn append<'a>(&'a self, records: &'a [NewRecord]) -> BoxFuture<'a, wire::Result<()>>;
 }
@@ -47,28 +50,8 @@ impl SyncsLog for SyncsTopic {
         &self.cluster
     }
 
-    fn prepare(&self) -> BoxFuture<'_, wire::Result<()>> {
-        Box::pin(async move {
-            let unknown = ResponseError::UnknownTopicOrPartition.code();
-            let found = self.cluster.topics(Some(std::slice::from_ref(&self.name))).await?;
-            if found.iter().all(|topic| topic.error != unknown) {
-                return Ok(());
-            }
-            let new = NewTopic {
-                name: self.name.clone(),
-                partitions: 1,
-                replication_factor: self.replication_factor,
-                configs: vec![("cleanup.policy".to_owned(), "compact".to_owned())],
-            };
-            for (topic, made) in self.cluster.create_topics(&[new]).await? {
-                match made {
-                    Ok(()) => tracing::info!(topic, cluster = self.cluster.alias(), "created the offset syncs topic"),
-                    Err(error) if error.response() == Some(ResponseError::TopicAlreadyExists) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(())
-        })
+    fn prepare(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(make_compacted(&self.cluster, &self.name, self.replication_factor))
     }
 
     fn append<'a>(&'a self, records: &'a [NewRecord]) -> BoxFuture<'a, wire::Result<()>> {
@@ -232,7 +215,7 @@ impl Emitter {
         self.troubles.worked(self.log.cluster(), WRITING);
     }
 
-    async fn attempt(&mut self, records: &[NewRecord]) -> wire::Result<()> {
+    async fn attempt(&mut self, records: &[NewRecord]) -> Result<(), Error> {
         if !self.is_there {
             self.log.prepare().await?;
             self.is_there = true;
@@ -245,7 +228,7 @@ impl Emitter {
         if appended.as_ref().err().and_then(wire::Error::response) == Some(missing) {
             self.is_there = false;
         }
-        appended
+        appended.map_err(Error::during(WRITING))
     }
 }
 
@@ -300,7 +283,7 @@ mod tests {
             &self.cluster
         }
 
-        fn prepare(&self) -> BoxFuture<'_, wire::Result<()>> {
+        fn prepare(&self) -> BoxFuture<'_, Result<(), Error>> {
             self.state.lock().unwrap().prepared += 1;
             Box::pin(async { Ok(()) })
         }
