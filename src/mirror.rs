@@ -22,7 +22,7 @@ mod topic_configs;
 mod topics;
 mod trouble;
 
-pub use acls::AclDifference;
+pub use acls::{AclBinding, AclDifference};
 pub use assignment::split;
 pub use checkpoint_connector::CheckpointConnector;
 pub use checkpoint_task::{CheckpointTask, GroupDesk, GroupReport, Synced};

@@ -10,7 +10,8 @@ use std::{
     fmt,
 };
 
-use wire::{AclBinding, AclOperation, PatternType, PermissionType, ResourceType};
+pub use wire::AclBinding;
+use wire::{AclOperation, PatternType, PermissionType, ResourceType};
 
 pub use self::sync::AclDifference;
 pub(super) use self::sync::{AclSync, Acls};

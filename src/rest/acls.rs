@@ -2,10 +2,9 @@
 
 use axum::{Json, extract::State};
 use serde::Serialize;
-use wire::AclBinding;
 
 use super::{Answer, AppState, Path, Query, error::ApiError};
-use crate::mirror::AclDifference;
+use crate::mirror::{AclBinding, AclDifference};
 
 #[derive(Serialize)]
 pub(super) struct DifferenceBody {
@@ -35,21 +34,6 @@ struct LeftOutBody {
     reason: String,
 }
 
-impl From<AclBinding> for AclBody {
-    fn from(binding: AclBinding) -> Self {
-        let AclBinding { resource_type, pattern_type, resource_name, principal, host, operation, permission } = binding;
-        Self {
-            resource_type: resource_type.to_string(),
-            pattern_type: pattern_type.to_string(),
-            resource_name,
-            principal,
-            host,
-            operation: operation.to_string(),
-            permission: permission.to_string(),
-        }
-    }
-}
-
 pub(super) async fn difference(
     State(worker): AppState,
     Path(connector): Path<String>,
@@ -62,7 +46,21 @@ pub(super) async fn difference(
     let view = worker.herder()?.acls(&connector)?.ok_or_else(not_yet)?;
     let told = view.difference().await.map_err(|error| ApiError::internal(error.to_string()))?;
     let AclDifference { add, remove, left_out } = told;
-    let all = |bindings: Vec<AclBinding>| bindings.into_iter().map(AclBody::from).collect();
-    let left_out = left_out.into_iter().map(|(acl, reason)| LeftOutBody { acl: acl.into(), reason }).collect();
-    Ok(Json(DifferenceBody { add: all(add), remove: all(remove), left_out }))
+    let body = |acl| {
+        let AclBinding { resource_type, pattern_type, resource_name, principal, host, operation, permission } = acl;
+        AclBody {
+            resource_type: resource_type.to_string(),
+            pattern_type: pattern_type.to_string(),
+            resource_name,
+            principal,
+            host,
+            operation: operation.to_string(),
+            permission: permission.to_string(),
+        }
+    };
+    Ok(Json(DifferenceBody {
+        add: add.into_iter().map(body).collect(),
+        remove: remove.into_iter().map(body).collect(),
+        left_out: left_out.into_iter().map(|(acl, reason)| LeftOutBody { acl: body(acl), reason }).collect(),
+    }))
 }

@@ -2,7 +2,6 @@
 
 use axum::{Json, extract::State};
 use serde::Serialize;
-use wire::TopicPartition;
 
 use super::{Answer, AppState, Path, error::ApiError};
 use crate::{
@@ -31,12 +30,6 @@ struct GroupBody<T> {
 struct PartitionBody {
     topic: String,
     partition: i32,
-}
-
-impl From<TopicPartition> for PartitionBody {
-    fn from(TopicPartition { topic, partition }: TopicPartition) -> Self {
-        Self { topic, partition }
-    }
 }
 
 #[derive(Serialize)]
@@ -81,7 +74,11 @@ pub(super) async fn sync(State(worker): AppState, Path(connector): Path<String>)
     let synced = desk.sync_now().await.map_err(ApiError::internal)?;
     let groups = synced.into_iter().map(|(group, outcomes)| {
         let (partitions, error) = parts(outcomes);
-        let partitions = partitions.into_iter().map(|(partition, sync)| written(partition, &sync)).collect();
+        let partitions = partitions.into_iter().map(|(target, sync)| {
+            let target = PartitionBody { topic: target.topic, partition: target.partition };
+            written(target, &sync)
+        });
+        let partitions = partitions.collect();
         GroupBody { group, time: None, partitions, error }
     });
     Ok(Json(GroupsBody { groups: groups.collect() }))
@@ -106,12 +103,12 @@ fn translated(CheckpointOutcome { source, target, committed, checkpoint }: Check
         }
         Err(reason) => (None, reason.code(), None, Some(reason.to_string())),
     };
-    let (source, target) = (source.into(), target.into());
+    let source = PartitionBody { topic: source.topic, partition: source.partition };
+    let target = PartitionBody { topic: target.topic, partition: target.partition };
     TranslatedBody { source, source_offset: committed, target, target_offset, outcome, again, message }
 }
 
-fn written(target: TopicPartition, sync: &PartitionSync) -> SyncedBody {
-    let target = target.into();
+fn written(target: PartitionBody, sync: &PartitionSync) -> SyncedBody {
     match sync {
         PartitionSync::Write { offset, why, .. } => {
             let message = match why {

@@ -140,7 +140,7 @@ async fn offsets_are_translated_exactly_for_groups_anywhere() -> Result<()> {
     let topic = unique("groups");
     create_topic(&scene.pair.source, &topic, PARTITIONS, 1, &[]).await?;
     let all = u64::try_from(RECORDS)? * u64::from(PARTITIONS.unsigned_abs());
-    bulk_produce(&scene.pair.source, &topic, &Bulk { value_bytes: 50, ..Bulk::new(all, PARTITIONS) }).await?;
+    bulk_produce(&scene.pair.source, &topic, &Bulk { value_bytes: 80, ..Bulk::new(all, PARTITIONS) }).await?;
     for partition in 0..PARTITIONS {
         delete_records(&scene.pair.source, &topic, partition, REMOVED).await?;
     }

@@ -48,8 +48,8 @@ async fn settings_follow_their_source() -> Result<()> {
     let wanted = [("retention.ms", "6000000"), ("max.message.bytes", "777777"), excluded];
     become_("the changed settings", &wanted).await?;
 
-    set_topic_configs(&pair.source, &topic, &[("max.message.bytes", "777777")]).await?;
-    become_("what was taken away to be gone", &[("max.message.bytes", "777777"), excluded]).await?;
+    set_topic_configs(&pair.source, &topic, &[("retention.ms", "6000000")]).await?;
+    become_("what was taken away to be gone", &[("retention.ms", "6000000"), excluded]).await?;
     drop(connector);
     Ok(())
 }
