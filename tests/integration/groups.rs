@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use ::testkit::{
-    Bulk, Java,
+    Bulk, Java, Watermarks,
     anyhow::{Context, Result, ensure},
-    bulk_produce, create_topic, delete_records, kafka_version, read_all, unique,
+    bulk_produce, create_topic, delete_records, kafka_version, read_all, unique, watermarks,
 };
 use ::wire::{Cluster, ClusterConfig, CommittedOffset, TopicPartition};
 use kmirror::records::decode_heartbeat;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     kmirror::{DEADLINE, Kmirror},
     shared::{Pair, addresses, pair},
-    worker::{Copy, connector},
+    worker::connector,
 };
 
 /// Kafka's own client tools.
@@ -56,8 +56,15 @@ impl Scene {
         let config = connector(&self.pair.source, &self.pair.target, topic, &[&alias, more].concat());
         self.worker.put_connector("mirror", &config).await?;
         let remote = self.remote(topic);
-        let copy = Copy { source: &self.pair.source, topic, target: &self.pair.target, remote: &remote };
-        copy.wait_equal(&self.worker).await
+        self.worker
+            .until("all that is left to be copied", DEADLINE, async || {
+                let left = watermarks(&self.pair.source, topic).await?;
+                let copied = watermarks(&self.pair.target, &remote).await?;
+                let counts = |of: &[Watermarks]| of.iter().map(|ends| ends.high - ends.low).collect::<Vec<_>>();
+                ensure!(counts(&left) == counts(&copied), "{copied:?} of {left:?}");
+                Ok(())
+            })
+            .await
     }
 
     fn remote(&self, topic: &str) -> String {

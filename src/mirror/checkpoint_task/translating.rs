@@ -24,11 +24,14 @@ impl CheckpointTask {
             let mut knowledge = Knowledge {
                 committed: Some(*committed),
                 map: Translation::Unmapped,
+                copied_to: None,
                 sync,
                 map_of_sync: None,
                 source_log_start: None,
             };
             if let Some((maps, link)) = self.clusters.maps.as_ref().zip(links.get(partition)) {
+                // Before the map, which may have grown when it is asked.
+                knowledge.copied_to = maps.anchor(link).map(|anchor| anchor.source_offset);
                 let of_sync = match sync {
                     SyncTranslation::At { upstream_offset, .. } => Some(upstream_offset),
                     _ => None,

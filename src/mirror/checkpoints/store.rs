@@ -281,6 +281,7 @@ mod tests {
             let known = Knowledge {
                 committed: committed.offset,
                 map: Translation::Unmapped,
+                copied_to: None,
                 sync: SyncTranslation::NoSync,
                 map_of_sync: None,
                 source_log_start: None,

@@ -101,6 +101,8 @@ pub struct Knowledge {
     pub committed: Option<i64>,
     /// What the offset map says of it.
     pub map: Translation,
+    /// The source's offset that is copied next, where the map tells.
+    pub copied_to: Option<i64>,
     /// What offset syncs say of it.
     pub sync: SyncTranslation,
     /// What the offset map says of the record that the sync is about ([`SyncTranslation::At`]'s `upstream_offset`), where there is a sync.
@@ -122,6 +124,8 @@ impl Knowledge {
             Translation::MirroredEnd(end) => match self.by_sync() {
                 // Copied on by somebody else, or just now.
                 Some(found) if found.offset > end => Ok(found),
+                // What is copied next will stand there.
+                _ if self.copied_to.is_some_and(|next| committed <= next) => by_map(end, Exactness::Exact),
                 _ => by_map(end, Exactness::MirroredEnd),
             },
             Translation::BeforeMirror { first_source, first_target } => {
@@ -171,7 +175,7 @@ mod tests {
         (sync, map_of_sync): (SyncTranslation, Option<Translation>),
         source_log_start: Option<i64>,
     ) -> Result<(i64, Exactness), Untranslated> {
-        let known = Knowledge { committed: Some(500), map, sync, map_of_sync, source_log_start };
+        let known = Knowledge { committed: Some(500), map, copied_to: None, sync, map_of_sync, source_log_start };
         known.translate().map(|found| (found.offset, found.exactness))
     }
 
@@ -182,6 +186,28 @@ mod tests {
             assert_eq!(translate(map, sync, None), Ok((7, Exactness::Exact)));
         }
         assert_eq!(translate(Translation::MirroredEnd(391), sync, None), Ok((391, Exactness::MirroredEnd)));
+    }
+
+    #[test]
+    fn who_has_consumed_all_that_is_copied_goes_on_at_its_end() {
+        let none = SyncTranslation::NoSync;
+        for (copied_to, exactness) in [
+            (None, Exactness::MirroredEnd),
+            (Some(499), Exactness::MirroredEnd),
+            (Some(500), Exactness::Exact),
+            (Some(510), Exactness::Exact),
+        ] {
+            let map = Translation::MirroredEnd(391);
+            let known = Knowledge {
+                committed: Some(500),
+                map,
+                copied_to,
+                sync: none,
+                map_of_sync: None,
+                source_log_start: None,
+            };
+            assert_eq!(known.translate(), Ok(TargetOffset { offset: 391, exactness }));
+        }
     }
 
     #[test]
@@ -228,6 +254,7 @@ mod tests {
             let known = Knowledge {
                 committed,
                 map: Translation::Exact(7),
+                copied_to: None,
                 sync: SyncTranslation::NoSync,
                 map_of_sync: None,
                 source_log_start: None,

@@ -50,7 +50,7 @@ async fn rules_are_added_read_and_deleted_one_by_one() -> Result<()> {
     ensure!(cluster.create_acls(&ours[..1]).await?[0].1.is_ok());
 
     // Kafka's tool sees the same, and we see what it adds.
-    let listed = acl_command(&brokers, &["--list", "--topic", &topic]).await?;
+    let listed = acl_command(&brokers, &["--list", "--topic", &topic, "--resource-pattern-type", "match"]).await?;
     for word in ["LITERAL", "PREFIXED", "10.0.0.7", "ALTER_CONFIGS", "DENY", "User:dummy"] {
         ensure!(listed.contains(word), "{word} in {listed}");
     }
