@@ -47,6 +47,7 @@ mod tests {
 
     #[test]
     fn names_are_read_as_java_splits_them() {
+        // MirrorClientTest.remoteTopicsTest, MirrorClientTest.remoteTopicsSeparatorTest
         // (separator, topic, source, upstream, original)
         let table = [
             (".", "topic", None, None, "topic"),
@@ -88,7 +89,9 @@ mod tests {
 
     #[test]
     fn internal_names_follow_the_flag() {
-        // ReplicationPolicyTest
+        // ReplicationPolicyTest.offsetSyncsTopic_shouldBeEffectedByInternalTopicSeparatorEnabled,
+        // ReplicationPolicyTest.checkpointsTopic_shouldBeEffectedByInternalTopicSeparatorEnabled,
+        // ReplicationPolicyTest.heartbeatsTopic_shouldNotBeEffectedByInternalTopicSeparatorConfig
         let table = [
             (".", true, "mm2-offset-syncs.CLUSTER.internal", "CLUSTER.checkpoints.internal"),
             ("_", true, "mm2-offset-syncs_CLUSTER_internal", "CLUSTER_checkpoints_internal"),
@@ -108,6 +111,7 @@ mod tests {
 
     #[test]
     fn internal_topics_of_kafka_4() {
+        // ReplicationPolicyTest.testInternalTopic, MirrorClientTest.testIsCheckpointTopic
         // (topic, with separator "." internal?, with "_" internal?)
         let table = [
             ("mm2-offset-syncs.b.internal", true, false),
@@ -132,7 +136,7 @@ mod tests {
 
     #[test]
     fn heartbeats_over_any_number_of_hops() {
-        // MirrorClientTest, MirrorSourceConnectorTest
+        // MirrorClientTest.testIsHeartbeatTopic, MirrorSourceConnectorTest.testReplicatesHeartbeatsByDefault
         let dot = policy(".", true);
         for topic in ["heartbeats", "a.heartbeats", "b.a.heartbeats", "us-west.heartbeats"] {
             assert!(dot.is_heartbeats_topic(topic), "{topic}");
@@ -146,6 +150,7 @@ mod tests {
 
     #[test]
     fn hops_are_counted_from_the_nearest_source() {
+        // MirrorClientTest.countHopsForTopicTest
         let policy = policy(".", true);
         let mut sources = Vec::new();
         let mut topic = "source3.source2.source1.topic";

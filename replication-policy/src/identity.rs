@@ -56,6 +56,7 @@ mod tests {
 
     #[test]
     fn names_stay_except_heartbeats() {
+        // IdentityReplicationIntegrationTest.*, MirrorClientTest.testIdentityReplicationRemoteTopics, testIdentityReplicationTopicSource
         let policy = IdentityReplicationPolicy::new(Some("source".to_owned()), Separators::default());
         // (topic, remote, source, upstream, original, heartbeats?)
         let table = [

@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn later_layers_win() {
-        // MirrorConnectorConfigTest
+        // MirrorConnectorConfigTest.testSourceConsumerConfig, testSourceConsumerConfigWithSourcePrefix
         let raw = properties(&[
             ("source.cluster.bootstrap.servers", "s:1"),
             ("source.cluster.ssl.key.password", "a"),
@@ -242,6 +242,8 @@ mod tests {
 
     #[test]
     fn every_client_has_its_layers() {
+        // MirrorConnectorConfigTest.testSourceProducerConfig, testSourceProducerConfigWithSourcePrefix, testSourceAdminConfig,
+        // testSourceAdminConfigWithSourcePrefix, testTargetAdminConfig, testTargetAdminConfigWithSourcePrefix
         for side in [Side::Source, Side::Target] {
             for role in [ClientRole::Consumer, ClientRole::Producer, ClientRole::Admin] {
                 let (side_name, role_name) = (side.name(), role.name());
@@ -337,6 +339,7 @@ mod tests {
 
     #[test]
     fn protocols() {
+        // MirrorConnectorConfigTest.testCaseInsensitiveSecurityProtocol, testInvalidSecurityProtocol
         assert_eq!(check_security_protocol("k", " plaintext"), Ok(()));
         for (value, reason) in [("sasl_ssl", "not built yet: PLAINTEXT only"), ("TLS", "String must be one of")] {
             let error = check_security_protocol("source.cluster.security.protocol", value).unwrap_err();

@@ -190,6 +190,9 @@ pub(super) mod tests {
 
     #[test]
     fn topics_are_chosen_by_filter_policy_and_cycles() {
+        // MirrorSourceConnectorTest.testReplicatesHeartbeatsByDefault, testReplicatesHeartbeatsDespiteFilter,
+        // testDoesNotReplicateHeartbeatsWhenDisabled, testReplicatesHeartbeatsWhenDisabledButFilterAllows, testNoCycles, testIdentityReplication,
+        // IdentityReplicationIntegrationTest.*
         const IDENTITY: &str = "replication.policy.class=IdentityReplicationPolicy";
         const SAMPLE: &str = "replication.policy.class=CustomMM2ReplicationPolicy\ntopics=^ExampleTopic[\\\\w]*";
         // (configuration, mirrored, not mirrored)

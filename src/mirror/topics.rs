@@ -347,6 +347,7 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_made_and_counts_only_rise() {
+        // MirrorSourceConnectorTest.testRefreshTopicPartitions, testRefreshTopicPartitionsTopicOnTargetFirst
         let wanted = [mirrored("new", 3), mirrored("equal", 4), mirrored("short", 5), mirrored("long", 2)];
         let target = counts(&[
             topic("source.equal", 4, 0),
@@ -368,7 +369,8 @@ mod tests {
 
     #[test]
     fn settings_are_copied_as_mirrormaker_does() {
-        // MirrorSourceConnectorTest.testConfigPropertyFiltering*, testNewTopicConfigs
+        // MirrorSourceConnectorTest.testConfigPropertyFilteringWithAlterConfigs,
+        // testConfigPropertyFilteringWithAlterConfigsAndSourceDefault, testNewTopicConfigs
         let read_only = ConfigEntry { read_only: true, ..entry("read.only", "1", ConfigSource::Topic) };
         let sensitive = ConfigEntry { sensitive: true, value: None, ..entry("secret", "", ConfigSource::Topic) };
         let entries = [

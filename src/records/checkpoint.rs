@@ -104,6 +104,7 @@ mod tests {
 
     #[test]
     fn bytes_are_mirrormakers() {
+        // CheckpointTest.testSerde
         let key = CheckpointKey { group: "g".to_owned(), topic: "A.top".to_owned(), partition: 3 };
         let value = CheckpointValue { upstream_offset: 256, downstream_offset: 7, metadata: "m".to_owned() };
         assert_eq!(key.encode().unwrap().as_ref(), KEY);

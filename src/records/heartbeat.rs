@@ -93,6 +93,7 @@ mod tests {
 
     #[test]
     fn bytes_are_mirrormakers() {
+        // HeartbeatTest.testSerde
         let key = HeartbeatKey { source_alias: "A".to_owned(), target_alias: "B".to_owned() };
         let value = HeartbeatValue { timestamp: 1_700_000_000_000 };
         assert_eq!(key.encode().unwrap().as_ref(), KEY);

@@ -91,6 +91,7 @@ mod tests {
 
     #[test]
     fn bytes_are_mirrormakers() {
+        // OffsetSyncTest.testSerde
         let key = OffsetSyncKey { topic: "top".to_owned(), partition: 256 };
         let value = OffsetSyncValue { upstream_offset: 100, downstream_offset: 200 };
         assert_eq!(key.encode().unwrap().as_ref(), KEY);

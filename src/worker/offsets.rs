@@ -134,7 +134,9 @@ mod tests {
         assert!(matches!(altered(more, json!({"offset": 1, "more": 2})).as_deref(), Ok([(_, Some(1))])));
     }
 
-    /// MirrorCheckpointConnectorTest and MirrorHeartbeatConnectorTest, testAlterOffsets*.
+    // MirrorCheckpointConnectorTest.testAlterOffsetsMissingPartitionKey, testAlterOffsetsOffsetValues, testSuccessfulAlterOffsets,
+    // testAlterOffsetsTombstones, MirrorHeartBeatConnectorTest.testAlterOffsetsMissingPartitionKey, testAlterOffsetsOffsetValues,
+    // testSuccessfulAlterOffsets, testAlterOffsetsTombstones
     #[test]
     fn offsets_of_connectors_that_copy_nothing() {
         use ConnectorClass::{MirrorCheckpoint, MirrorHeartbeat};
@@ -181,7 +183,7 @@ mod tests {
         let partition = "Source partition {";
         let of = "for source partition {cluster=A, partition=3, topic=t}";
         for (partition, offset, expected) in [
-            // testAlterOffsetsIncorrectPartitionKey, testAlterOffsetsMissingPartitionKey
+            // MirrorSourceConnectorTest.testAlterOffsetsIncorrectPartitionKey, testAlterOffsetsMissingPartitionKey
             (Value::Null, json!({"offset": 10}), "Source partitions may not be null".to_owned()),
             (
                 json!({"unused": "x"}),
@@ -222,7 +224,7 @@ mod tests {
                     "{partition}cluster=null, partition=3, topic=t}} has an invalid value null for the 'cluster' key, which must be a string"
                 ),
             ),
-            // testAlterOffsetsInvalidPartitionPartition
+            // MirrorSourceConnectorTest.testAlterOffsetsInvalidPartitionPartition
             (
                 with("partition", json!("a string")),
                 json!({"offset": 10}),
@@ -244,7 +246,7 @@ mod tests {
                     "{partition}cluster=A, partition=-1, topic=t}} has an invalid value -1 for the 'partition' key, which cannot be negative"
                 ),
             ),
-            // testAlterOffsetsIncorrectOffsetKey, testAlterOffsetsOffsetValues
+            // MirrorSourceConnectorTest.testAlterOffsetsIncorrectOffsetKey, testAlterOffsetsOffsetValues
             (
                 good(),
                 json!({"unused": 0}),
@@ -272,6 +274,7 @@ mod tests {
 
     #[test]
     fn anything_may_be_deleted() {
+        // MirrorSourceConnectorTest.testAlterOffsetsTombstones
         for partition in [json!({"a": 1, "b": null}), json!({}), json!({"cluster": 1, "partition": -3, "topic": "t"})] {
             assert_eq!(altered(partition.clone(), Value::Null), Ok(vec![(partition.to_string(), None)]));
         }

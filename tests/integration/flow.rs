@@ -90,6 +90,7 @@ pub(crate) fn awkward_records(count: i64) -> Vec<Record> {
 
 #[tokio::test]
 async fn every_codec_arrives_record_by_record() -> Result<()> {
+    // MirrorSourceTaskTest.testSerde, testPoll
     let pair = pair().await?;
     let (from, to) = (unique("codecs"), unique("mirror.codecs"));
     let partitions = i32::try_from(Codec::ALL.len())?;

@@ -106,6 +106,8 @@ async fn commit(cluster: &Cluster, group: &str, topic: &str, offsets: &[i64]) ->
 
 #[tokio::test]
 async fn heartbeats_come_at_the_interval_and_are_carried_on() -> Result<()> {
+    // MirrorConnectorsIntegrationBaseTest.testReplication [3], MirrorHeartBeatConnectorTest.testMirrorHeartbeatConnectorDisabled,
+    // testReplicationDisabled, MirrorHeartbeatTaskTest.testPollCreatesRecords
     let scene = Scene::start().await?;
     let config = scene.config("Heartbeat", &[("enabled", "false"), ("tasks.max", "3")]);
     scene.worker.put_connector("heartbeats", &config).await?;
@@ -141,6 +143,9 @@ async fn heartbeats_come_at_the_interval_and_are_carried_on() -> Result<()> {
 /// Groups anywhere in a topic whose offsets differ at both ends: what each finds in the target is exact, and Java's tools read it.
 #[tokio::test]
 async fn offsets_are_translated_exactly_for_groups_anywhere() -> Result<()> {
+    // MirrorConnectorsIntegrationBaseTest.testReplication [5, 6], testOneWayReplicationWithAutoOffsetSync [11, 12],
+    // testOffsetTranslationBehindReplicationFlow, MirrorCheckpointConnectorTest.testMirrorCheckpointConnectorEnabled, testReplicationEnabled,
+    // testReplicationDisabled
     const RECORDS: i64 = 20_000;
     const REMOVED: i64 = 1_000;
     let scene = Scene::start().await?;

@@ -83,6 +83,9 @@ async fn refreshed(connector: &mut SourceConnector, partitions: usize, failures:
 
 #[tokio::test]
 async fn remote_topics_are_made_like_their_sources_and_grow_with_them() -> Result<()> {
+    // MirrorConnectorsIntegrationBaseTest.testReplication [2],
+    // MirrorSourceConnectorTest.testRefreshTopicPartitionsTopicOnTargetFirst,
+    // MirrorConnectorsWithCustomForwardingAdminIntegrationTest.testCreatePartitionsUseProvidedForwardingAdmin
     let pair = pair().await?;
     let (source, target) = (client("A", &pair.source), client("B", &pair.target));
     let prefix = unique("mirrored");
@@ -144,6 +147,7 @@ async fn remote_topics_are_made_like_their_sources_and_grow_with_them() -> Resul
 
 #[tokio::test]
 async fn one_topics_failure_does_not_keep_the_others() -> Result<()> {
+    // IdentityReplicationIntegrationTest.*
     let pair = pair().await?;
     let (source, target) = (client("A", &pair.source), client("B", &pair.target));
     let prefix = unique("partly");

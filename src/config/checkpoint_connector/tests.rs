@@ -33,6 +33,7 @@ fn defaults_are_mirrormakers() {
 
 #[test]
 fn groups_are_matched_as_by_the_default_filter() {
+    // MirrorCheckpointConfigTest.testGroupMatching
     let config = parse("").unwrap();
     let selected = |config: &CheckpointConnectorConfig, group: &str| {
         config.groups.matches(group) && !config.groups_exclude.matches(group)
@@ -103,6 +104,7 @@ fn one_error_a_key() {
 
 #[test]
 fn what_is_off_is_judged_only_where_the_connector_is_on() {
+    // MirrorCheckpointConfigTest.testSkipValidationIfConnectorDisabled, testValidateIfConnectorEnabled
     let off = "emit.checkpoints.enabled=false\nemit.offset-syncs.enabled=false\n";
     let errors = parse(off).unwrap_err();
     let keys: Vec<&str> = errors.0.iter().map(|error| error.key.as_str()).collect();

@@ -21,6 +21,7 @@ fn defaults_are_mirrormakers() {
 
 #[test]
 fn one_task_unless_nothing_is_written() {
+    // MirrorHeartBeatConnectorTest.testMirrorHeartbeatConnectorDisabled, testReplicationDisabled
     let tasks = |lines: &str| parse(lines).unwrap().tasks();
     assert_eq!(tasks("tasks.max=4"), 1);
     assert_eq!(tasks("enabled=false"), 1);

@@ -131,6 +131,7 @@ fn one_error_a_key() {
         ("topics=a,(", "topics", "Invalid value ( for configuration topics: "),
         ("topics.blacklist=(", "topics.blacklist", "Invalid value ( for configuration topics.blacklist: "),
         ("use.defaults.from=me", "use.defaults.from", "String must be one of: source, target"),
+        // MirrorSourceConfigTest.testOffsetSyncsTopic
         ("offset-syncs.topic.location=x", "offset-syncs.topic.location", "String must be one of: source, target"),
         ("refresh.topics.interval.seconds=0", "refresh.topics.interval.seconds", "at least 1"),
         ("replication.factor=0", "replication.factor", "must be -1"),
@@ -138,6 +139,7 @@ fn one_error_a_key() {
         ("replication.policy.separator=", "replication.policy.separator", "joined with nothing"),
         ("topic.filter.class=x.Y", "topic.filter.class", "Class x.Y could not be found"),
         ("forwarding.admin.class=x.Y", "forwarding.admin.class", "Class x.Y could not be found"),
+        // MirrorConnectorConfigTest.testInvalidSecurityProtocol
         ("security.protocol=tls", "security.protocol", "(case insensitive)"),
         (
             "source.cluster.security.protocol=SASL_SSL",
@@ -214,6 +216,7 @@ fn one_error_a_key() {
 
 #[test]
 fn exactly_once_needs_committed_records_of_the_consumer_that_counts() {
+    // MirrorSourceConnectorTest.testExactlyOnceSupport, testExactlyOnceSupportValidation
     let messages = |lines: &str| {
         let errors = parse(&format!("exactly.once.support=required\ntasks.max=0\n{lines}")).unwrap_err();
         let keys: Vec<String> = errors.0.iter().map(|error| error.key.clone()).collect();
@@ -234,6 +237,7 @@ fn exactly_once_needs_committed_records_of_the_consumer_that_counts() {
 
 #[test]
 fn topics_are_matched_as_by_the_default_filter() {
+    // MirrorSourceConfigTest.testTopicMatching, testNoTopics, testAllTopics, testListOfTopics
     let selected = |lines: &str, topic: &str| {
         let config = parse(lines).unwrap();
         config.topics.matches(topic) && !config.topics_exclude.matches(topic)
@@ -261,6 +265,7 @@ fn topics_are_matched_as_by_the_default_filter() {
 
 #[test]
 fn topic_settings_are_matched_as_by_the_default_filter() {
+    // MirrorSourceConfigTest.testConfigPropertyMatching
     let copied = |lines: &str, setting: &str| !parse(lines).unwrap().config_properties_exclude.matches(setting);
     for (lines, setting, expected) in [
         ("", "cleanup.policy", true),
@@ -277,6 +282,7 @@ fn topic_settings_are_matched_as_by_the_default_filter() {
 
 #[test]
 fn offset_syncs_go_where_their_location_says() {
+    // MirrorSourceConfigTest.testOffsetSyncsTopic, testProducerConfigsForOffsetSyncsTopic, testAdminConfigsForOffsetSyncsTopic
     let lines = "target.cluster.alias=B\ntarget.cluster.bootstrap.servers=b:1\nproducer.acks=1\n\
                  source.producer.linger.ms=1\ntarget.producer.linger.ms=2\nadmin.retries=3\ntarget.admin.retries=4\n";
     for (location, alias, address, linger, retries) in
@@ -311,6 +317,7 @@ fn what_is_accepted_and_changes_nothing() {
         "emit.offset-syncs.enabled=false",
         "connector.plugin.version=4.1.0",
         "ssl.keystore.location=x\nssl.keystore.password=x",
+        // MirrorConnectorConfigTest.testCaseInsensitiveSecurityProtocol
         "security.protocol=sasl_ssl",
         "producer.override.bootstrap.servers=w:9092",
         "transforms=",

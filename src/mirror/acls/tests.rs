@@ -52,7 +52,7 @@ fn planned(source: &[AclBinding], lines: &str, topics: &[&str], rules: &AclRules
 
 #[test]
 fn the_right_to_write_is_filtered_and_all_is_not() {
-    // testAclFiltering
+    // MirrorSourceConnectorTest.testAclFiltering
     let source = [acl(Literal, "topic", Allow, Write), acl(Literal, "topic", Allow, All)];
     let (add, left) = planned(&source, "", &["topic"], &AclRules::default());
     assert_eq!(add, ["ALLOW READ LITERAL source.topic User:dummy"]);
@@ -61,7 +61,7 @@ fn the_right_to_write_is_filtered_and_all_is_not() {
 
 #[test]
 fn all_becomes_read_and_what_forbids_stays() {
-    // testAclTransformation, and A2: everything else as it is, DENY WRITE too.
+    // MirrorSourceConnectorTest.testAclTransformation; everything else as it is, DENY WRITE too.
     let source = [
         acl(Literal, "topic", Allow, All),
         acl(Literal, "topic", Deny, All),

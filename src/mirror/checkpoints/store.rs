@@ -276,7 +276,8 @@ mod tests {
 
     #[test]
     fn nothing_is_emitted_of_what_has_no_sync_or_offset() {
-        // MirrorCheckpointTaskTest.testNoCheckpointForTopicWithoutOffsetSyncs, testNoCheckpointForTopicWithNullOffsetAndMetadata
+        // MirrorCheckpointTaskTest.testNoCheckpointForTopicWithoutOffsetSyncs, testNoCheckpointForTopicWithNullOffsetAndMetadata,
+        // MirrorConnectorsIntegrationBaseTest.testNoCheckpointsIfNoRecordsAreMirrored
         let no_sync = |committed: &CommittedOffset| {
             let known = Knowledge {
                 committed: committed.offset,
@@ -300,7 +301,8 @@ mod tests {
 
     #[test]
     fn the_target_never_goes_back_unless_the_source_does() {
-        // MirrorCheckpointTaskTest.testCheckpointRecordsMonotonicIfStoreRewinds
+        // MirrorCheckpointTaskTest.testCheckpointRecordsMonotonicIfStoreRewinds,
+        // MirrorConnectorsIntegrationBaseTest.assertMonotonicCheckpoints, testOffsetTranslationBehindReplicationFlow
         let mut store = empty();
         assert_eq!(round(&mut store, 100, inexact(200)), Ok(Emission::First));
         assert_eq!(round(&mut store, 101, inexact(201)), Ok(Emission::Advanced));
@@ -327,7 +329,8 @@ mod tests {
 
     #[test]
     fn a_new_life_goes_on_from_the_checkpoints_that_are_there() {
-        // MirrorCheckpointTaskTest.testCheckpointsTaskRestartUsesExistingCheckpoints
+        // MirrorCheckpointTaskTest.testCheckpointsTaskRestartUsesExistingCheckpoints,
+        // MirrorConnectorsIntegrationBaseTest.testRestartReplication
         let mut loading = LoadingCheckpoints::new([GROUP.to_owned()]);
         load(&mut loading, &record(GROUP, 200, 150));
         load(&mut loading, &record(GROUP, 250, 201));

@@ -160,6 +160,7 @@ mod tests {
 
     #[test]
     fn first_chunks_are_larger() {
+        // MirrorCheckpointConnectorTest.testNoConsumerGroup
         let groups = names(&["a", "b", "c", "d", "e", "f", "g"]);
         let expected = [names(&["a", "b", "c"]), names(&["d", "e"]), names(&["f", "g"])];
         assert_eq!(deal_groups(&groups, 3), expected);

@@ -44,7 +44,7 @@ fn applied(target: &[ConfigEntry], own: &[(String, String)]) -> Vec<ConfigEntry>
 
 #[test]
 fn a_change_on_the_target_is_overwritten_and_an_excluded_one_stays() {
-    // testSyncTopicConfigs
+    // MirrorConnectorsIntegrationBaseTest.testSyncTopicConfigs
     let rules = rules("config.properties.exclude=delete\\\\.retention\\\\..*");
     let source = [entry("delete.retention.ms", "1000", Topic), entry("retention.bytes", "1000", Topic)];
     let target = [entry("delete.retention.ms", "2000", Topic), entry("retention.bytes", "2000", Topic)];
@@ -56,7 +56,7 @@ fn a_change_on_the_target_is_overwritten_and_an_excluded_one_stays() {
 
 #[test]
 fn defaults_of_the_source_are_set_where_they_are_to_be_used() {
-    // testReplicateSourceDefault
+    // MirrorConnectorsIntegrationBaseTest.testReplicateSourceDefault
     let rules = rules("use.defaults.from=source\nconfig.properties.exclude=delete\\\\.retention\\\\..*");
     let source = [entry("delete.retention.ms", "86400000", Unset), entry("retention.bytes", "-1", Unset)];
     let target = [entry("delete.retention.ms", "2000", Topic), entry("retention.bytes", "2000", Topic)];
@@ -69,7 +69,7 @@ fn defaults_of_the_source_are_set_where_they_are_to_be_used() {
 
 #[test]
 fn what_is_no_longer_set_on_the_source_is_taken_away_on_the_target() {
-    // testReplicateTargetDefault
+    // MirrorConnectorsIntegrationBaseTest.testReplicateTargetDefault
     let source = [entry("retention.bytes", "-1", Unset)];
     assert_eq!(changes(&source, &[entry("retention.bytes", "1000", Topic)], &rules("")), [delete("retention.bytes")]);
     for not_own in [Unset, StaticBroker, DynamicBroker] {
@@ -79,7 +79,8 @@ fn what_is_no_longer_set_on_the_source_is_taken_away_on_the_target() {
 
 #[test]
 fn settings_are_filtered_as_by_mirrormaker() {
-    // testConfigPropertyFiltering, -WithAlterConfigs, -WithAlterConfigsAndSourceDefault, testNewTopicConfigs: name-1 is set, name-2 default,
+    // MirrorSourceConnectorTest.testConfigPropertyFiltering, testConfigPropertyFilteringWithAlterConfigs,
+    // testConfigPropertyFilteringWithAlterConfigsAndSourceDefault, testNewTopicConfigs: name-1 is set, name-2 default,
     // min.insync.replicas excluded.
     let source = [
         entry("name-1", "value-1", Topic),

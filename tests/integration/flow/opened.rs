@@ -44,6 +44,7 @@ fn transaction(commit: bool, codec: Codec) -> Producing {
 
 #[tokio::test]
 async fn committed_transactions_arrive_and_aborted_ones_do_not() -> Result<()> {
+    // MirrorConnectorsIntegrationTransactionsTest.*
     let pair = pair().await?;
     let (from, to, all) = (unique("transactions"), unique("mirror.transactions"), unique("mirror.uncommitted"));
     create_topic(&pair.source, &from, 2, 1, &[]).await?;

@@ -33,6 +33,7 @@ impl Scene {
 /// A topic whose first records are gone, an empty one, and one that is emptied when all of it was copied; on the target too.
 #[tokio::test]
 async fn logs_that_begin_late_and_empty_ones_are_no_gaps() -> Result<()> {
+    // MirrorConnectorsIntegrationBaseTest.testReplicationWithEmptyPartition
     let pair = pair().await?;
     let mut scene = Scene::prepared(&pair.source, &pair.target, Kmirror::on(&pair.target), &[]).await?;
     for (topic, partitions) in [(scene.topic.clone(), 3), (scene.beside(), 1)] {
@@ -64,6 +65,7 @@ async fn logs_that_begin_late_and_empty_ones_are_no_gaps() -> Result<()> {
 /// Markers and aborted records have offsets of the source that the target never gets.
 #[tokio::test]
 async fn transactions_are_no_gaps() -> Result<()> {
+    // MirrorConnectorsIntegrationTransactionsTest.*
     let mut scene = Scene::copied(20, &[]).await?;
     for (round, commit) in (0..).zip([true, false, true, false]) {
         let transaction = Some((unique("tx"), commit));
@@ -131,6 +133,7 @@ async fn compaction_is_no_gap() -> Result<()> {
 /// Only what is produced from now on.
 #[tokio::test]
 async fn a_first_start_at_the_end_is_no_gap() -> Result<()> {
+    // MirrorConnectorsIntegrationBaseTest.testReplicateFromLatest
     let pair = pair().await?;
     let more = [("consumer.auto.offset.reset", "latest")];
     let mut scene = Scene::prepared(&pair.source, &pair.target, Kmirror::on(&pair.target), &more).await?;

@@ -70,6 +70,8 @@ async fn wait_newest(
 /// Every sync names the same record at both ends, and none leads a consumer past a record that it has not read.
 #[tokio::test]
 async fn syncs_lead_where_mirrormakers_would() -> Result<()> {
+    // MirrorConnectorsIntegrationBaseTest.testReplication [8], MirrorConnectorsIntegrationTransactionsTest.*,
+    // MirrorUtilsTest.testCreateCompactedTopic
     let pair = ::testkit::pair().await?;
     let (from, to) = (pair.source.bootstrap.as_str(), pair.target.bootstrap.as_str());
     let (topic, alias) = (unique("synced"), unique("to"));
@@ -163,6 +165,8 @@ async fn a_worker_that_stops_has_all_synced() -> Result<()> {
 /// `offset-syncs.topic.location=target` and `emit.offset-syncs.enabled=false`.
 #[tokio::test]
 async fn syncs_are_where_they_should_be_and_nowhere_else() -> Result<()> {
+    // MirrorConnectorsIntegrationBaseTest.testReplicationWithoutOffsetSyncWillNotCreateOffsetSyncsTopic,
+    // testOffsetSyncsTopicsOnTarget
     let shared = pair().await?;
     let (from, to) = (shared.source.as_str(), shared.target.as_str());
     let (topic, [at_target, off]) = (unique("placed"), ["from", "off"].map(unique));
@@ -206,6 +210,7 @@ async fn syncs_are_where_they_should_be_and_nowhere_else() -> Result<()> {
 /// Where syncs can't be written the copy goes on, and the log says so once.
 #[tokio::test]
 async fn a_copy_does_not_wait_for_syncs() -> Result<()> {
+    // MirrorUtilsTest.testCreateCompactedTopicAlreadyExists
     let shared = pair().await?;
     let (from, to) = (shared.source.as_str(), shared.target.as_str());
     let (topic, alias) = (unique("unsynced"), unique("to"));

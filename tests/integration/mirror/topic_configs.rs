@@ -23,6 +23,8 @@ async fn own(bootstrap: &str, topic: &str) -> Result<BTreeMap<String, String>> {
 
 #[tokio::test]
 async fn settings_follow_their_source() -> Result<()> {
+    // MirrorConnectorsIntegrationBaseTest.testSyncTopicConfigs, testReplicateTargetDefault,
+    // MirrorConnectorsWithCustomForwardingAdminIntegrationTest.testSyncTopicConfigUseProvidedForwardingAdmin
     let pair = pair().await?;
     let target = client("B", &pair.target);
     let topic = unique("kept");

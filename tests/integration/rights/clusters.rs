@@ -192,6 +192,7 @@ async fn a_map_that_may_not_be_used_is_done_without() -> Result<()> {
 /// Where no settings are told, what a topic does not take is found out by what is refused, and topics are not made.
 #[tokio::test]
 async fn settings_that_are_not_told_are_found_out() -> Result<()> {
+    // MirrorSourceConnectorTest.testMissingDescribeConfigsAcl
     let source = Guarded::start(&[]).await?;
     let target = Guarded::start(&[("message.max.bytes", "60000")]).await?;
     let (from, to) = (source.bootstrap(), target.bootstrap());

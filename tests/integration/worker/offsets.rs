@@ -169,7 +169,7 @@ impl Ledger {
     }
 }
 
-/// `MirrorConnectorsIntegrationExactlyOnceTest.testReplication` does this.
+/// MirrorConnectorsIntegrationExactlyOnceTest.testReplication [28, 29, 30], MirrorSourceConnectorTest.testAlterOffsetsMultiplePartitions.
 #[tokio::test]
 async fn altered_positions_are_where_a_copy_goes_on() -> Result<()> {
     let prefix = unique("altered");

@@ -25,6 +25,8 @@ async fn wait_assigned(worker: &Kmirror, expected: &[&str]) -> Result<()> {
 
 #[tokio::test]
 async fn new_and_grown_topics_are_taken_up_without_loss_or_doubles() -> Result<()> {
+    // MirrorConnectorsIntegrationBaseTest.testReplication [7],
+    // MirrorConnectorsWithCustomForwardingAdminIntegrationTest.testCreatePartitionsUseProvidedForwardingAdmin
     let pair = pair().await?;
     let prefix = unique("fresh");
     let (a, b) = (format!("{prefix}-a"), format!("{prefix}-b"));

@@ -67,6 +67,7 @@ impl Scene {
 
 #[tokio::test]
 async fn a_worker_stopped_in_mid_copy_resumes_exactly() -> Result<()> {
+    // MirrorConnectorsIntegrationBaseTest.testRestartReplication
     let mut scene = Scene::start().await?;
     for due in BLOWS {
         scene.blow(due, async |worker| worker.stop().await).await?;
@@ -83,6 +84,7 @@ async fn a_worker_stopped_in_mid_copy_resumes_exactly() -> Result<()> {
 /// Positions are behind what the target acknowledged when the worker dies; what is there is found out.
 #[tokio::test]
 async fn a_worker_killed_in_mid_copy_resumes_exactly() -> Result<()> {
+    // MirrorConnectorsIntegrationBaseTest.testRestartReplication
     let mut scene = Scene::start().await?;
     for due in BLOWS {
         scene.blow(due, async |worker| worker.kill9()).await?;

@@ -101,6 +101,7 @@ async fn put_by_curl(worker: &Kmirror, text: &str) -> Result<(u16, Value)> {
 
 #[tokio::test]
 async fn the_sample_mirrors_under_the_same_names() -> Result<()> {
+    // MirrorConnectorsIntegrationBaseTest.testReplication [9]
     let pair = pair().await?;
     let topics = Topics::make(&pair.source).await?;
     let worker = worker(&pair).await?;
@@ -119,6 +120,7 @@ async fn the_sample_mirrors_under_the_same_names() -> Result<()> {
 
 #[tokio::test]
 async fn with_the_default_policy_the_sample_mirrors_under_the_sources_alias() -> Result<()> {
+    // MirrorConnectorsIntegrationBaseTest.testReplication [9], MirrorSourceTaskTest.testSerde, testPoll
     let pair = pair().await?;
     let topics = Topics::make(&pair.source).await?;
     let worker = worker(&pair).await?;

@@ -70,6 +70,7 @@ async fn wait_no_difference(connector: &SourceConnector) -> Result<()> {
 
 #[tokio::test]
 async fn rules_arrive_as_mirrormaker_carries_them() -> Result<()> {
+    // MirrorConnectorsWithCustomForwardingAdminIntegrationTest.testSyncTopicACLsUseProvidedForwardingAdmin
     let (at_source, at_target) = (guarded("source").await?, guarded("target").await?);
     let (from, to) = (at_source.bootstrap(), at_target.bootstrap());
     let (source, target) = (client("A", &from), client("B", &to));

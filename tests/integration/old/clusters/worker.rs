@@ -12,6 +12,7 @@ use crate::{
 
 #[tokio::test]
 async fn a_worker_mirrors_from_kafka_2_8_and_one_on_it_mirrors_back() -> Result<()> {
+    // MirrorConnectorsIntegrationBaseTest.testReplication [1]
     let (new, target) = (&pair().await?.target, target_end().await?);
     let old = Cluster::builder().name("old").version(KAFKA_2).start().await?;
     let bootstrap = old.bootstrap();

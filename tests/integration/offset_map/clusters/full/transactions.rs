@@ -65,6 +65,7 @@ fn truth(source: &[RecordView], target: &[RecordView], ends: (i64, i64)) -> Resu
 
 #[tokio::test]
 async fn two_hundred_thousand_transactions_are_translated() -> Result<()> {
+    // MirrorConnectorsIntegrationTransactionsTest.*
     let source = Cluster::builder().name("source").property("transaction.partition.verification.enable", "false");
     let target = Cluster::builder().name("target");
     let (source, target) = tokio::try_join!(source.start(), target.start())?;
