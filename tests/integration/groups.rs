@@ -105,7 +105,7 @@ async fn commit(cluster: &Cluster, group: &str, topic: &str, offsets: &[i64]) ->
 }
 
 #[tokio::test]
-async fn heartbeats_come_at_the_interval_and_are_carried_on() -> Result<()> {
+async fn heartbeats_come_at_the_interval() -> Result<()> {
     // MirrorConnectorsIntegrationBaseTest.testReplication [3], MirrorHeartBeatConnectorTest.testMirrorHeartbeatConnectorDisabled,
     // testReplicationDisabled, MirrorHeartbeatTaskTest.testPollCreatesRecords
     let scene = Scene::start().await?;
