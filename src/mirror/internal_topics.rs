@@ -4,13 +4,17 @@ use wire::{Cluster, NewTopic, ResponseError};
 
 use super::Error;
 
-/// Makes a topic of one partition, compacted, if it is missing (`MirrorUtils.createCompactedTopic`). Who may not make topics is taken to have
-/// one: whoever writes to it finds out.
+/// Makes a topic of one partition, compacted, if it is missing (`MirrorUtils.createCompactedTopic`). Where it may not be made that is told, and
+/// whoever writes to it finds out whether it is there.
 ///
 /// # Errors
 /// The cluster does not answer, or refuses the topic.
 pub(super) async fn make_compacted(cluster: &Cluster, topic: &str, replication_factor: i16) -> Result<(), Error> {
     let operation = "making an internal topic";
+    let found = cluster.topics(Some(&[topic.to_owned()])).await.map_err(Error::during(operation))?;
+    if found.iter().any(|found| found.error == 0) {
+        return Ok(());
+    }
     let new = NewTopic {
         name: topic.to_owned(),
         partitions: 1,
@@ -25,7 +29,7 @@ pub(super) async fn make_compacted(cluster: &Cluster, topic: &str, replication_f
             Err(error) => match error.response() {
                 Some(ResponseError::TopicAlreadyExists) => {}
                 Some(ResponseError::TopicAuthorizationFailed | ResponseError::ClusterAuthorizationFailed) => {
-                    tracing::debug!(topic, cluster, %error, "internal topic {topic} can't be made, and is taken to be there");
+                    tracing::warn!(topic, cluster, "{error}: make {topic} yourself, or grant Create of it");
                 }
                 _ => return Err(Error::during(operation)(error)),
             },

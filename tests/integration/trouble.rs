@@ -17,7 +17,7 @@ use ::testkit::{
     anyhow::{Result, ensure},
     bulk_produce, create_topic, produce,
     proxy::{Direction, Rule, api_key},
-    read_all, unique, wait_until,
+    read_all, unique, wait_until, watermarks,
 };
 use ::wire::{ClusterConfig, TopicPartition};
 use kmirror::flow::{
@@ -205,6 +205,13 @@ async fn a_frozen_leader_is_left_for_the_next() -> Result<()> {
     target.sigcont(1)?;
     bulk_produce(&source.bootstrap(), &topic, &Bulk::new(20_000, 6)).await?;
     caught_up(&flow, &source.bootstrap(), &topic).await?;
+    wait_until("the broker that was frozen to know that it no longer leads", DEADLINE, || async {
+        let there = watermarks(&target.bootstrap(), &topic).await?;
+        let here = watermarks(&source.bootstrap(), &topic).await?;
+        ensure!(there == here, "{there:?} of {here:?}");
+        Ok(())
+    })
+    .await?;
     assert_eq!(read_all(&target.bootstrap(), &topic).await?, read_all(&source.bootstrap(), &topic).await?);
     Ok(())
 }
