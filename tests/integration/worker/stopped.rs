@@ -101,6 +101,9 @@ async fn topics_deleted_from_either_side_in_mid_run_are_named() -> Result<()> {
     copy.wait_equal(&worker).await
 }
 
+/// A limit that only the target has is taken away otherwise, as by MirrorMaker.
+const KEEPS_ITS_SETTINGS: (&str, &str) = ("sync.topic.configs.enabled", "false");
+
 /// What the target refuses stops its partition, in words.
 #[tokio::test]
 async fn batches_that_are_refused_are_named_with_their_reasons() -> Result<()> {
@@ -117,7 +120,7 @@ async fn batches_that_are_refused_are_named_with_their_reasons() -> Result<()> {
     produce(&pair.source, &topic, 0, &[large], Codec::None).await?;
 
     let worker = Kmirror::on(&pair.target).start().await?;
-    worker.put_connector("mirror", &connector(&pair.source, &pair.target, &topic, &[])).await?;
+    worker.put_connector("mirror", &connector(&pair.source, &pair.target, &topic, &[KEEPS_ITS_SETTINGS])).await?;
     let words = ["1 of 2 partitions", &format!("{topic}-0: "), "at offset 10", "MESSAGE_TOO_LARGE"];
     worker.wait_task_failed("mirror", 0, &words).await?;
     produce(&pair.source, &topic, 1, &records(1_000, 10), Codec::None).await?;
@@ -163,11 +166,12 @@ async fn a_record_that_the_target_refuses_stops_its_partition_or_shows_in_the_st
     all[7].value = Some(vec![b'x'; 6_000]);
     produce(&pair.source, &topic, 0, &all, Codec::None).await?;
     let worker = Kmirror::on(&pair.target).start().await?;
-    worker.put_connector("mirror", &connector(&pair.source, &pair.target, &topic, &[])).await?;
+    worker.put_connector("mirror", &connector(&pair.source, &pair.target, &topic, &[KEEPS_ITS_SETTINGS])).await?;
     let refused = format!("the record of {topic}-0 at offset 7 is refused for {}-0", remote(&topic));
     worker.wait_task_failed("mirror", 0, &[&refused, "MESSAGE_TOO_LARGE: 60", "the topic takes 5000"]).await?;
 
-    let tolerant = connector(&pair.source, &pair.target, &topic, &[("errors.tolerance", "all")]);
+    let more = [KEEPS_ITS_SETTINGS, ("errors.tolerance", "all")];
+    let tolerant = connector(&pair.source, &pair.target, &topic, &more);
     worker.put_connector("mirror", &tolerant).await?;
     worker
         .until("the others, and the status", DEADLINE, async || {
