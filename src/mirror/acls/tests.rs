@@ -90,7 +90,6 @@ fn all_becomes_read_and_what_forbids_stays() {
 
 #[test]
 fn only_literal_rules_about_mirrored_topics_are_carried() {
-    // A1, A3, A4
     let source = [
         acl(Literal, "orders", Allow, Read),
         acl(Literal, "other", Allow, Read),
