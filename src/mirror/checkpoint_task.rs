@@ -29,8 +29,6 @@ use super::{
 };
 use crate::{config::CheckpointConnectorConfig, offsets::OffsetMaps};
 
-/// What is done, for the log.
-const READING_MAP: &str = "reading the offset map";
 /// Before reading a topic is tried again that a task needs before it can begin.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -174,11 +172,6 @@ impl CheckpointTask {
     /// Writes the checkpoints that are due.
     async fn emit(&mut self, known: &mut Known) {
         self.read_syncs(&mut known.syncs).await;
-        if let Some(maps) = &self.clusters.maps
-            && let Err(error) = maps.read_on().await
-        {
-            self.troubles.failed(&self.clusters.target, READING_MAP, &error.to_string());
-        }
         let committed = self.committed().await;
         let offsets: BTreeSet<(TopicPartition, i64)> = committed
             .iter()

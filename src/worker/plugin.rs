@@ -162,8 +162,7 @@ struct Connected {
     rate: RateCap,
     /// Told by all its tasks.
     events: Events,
-    /// Absent where the target forbids them.
-    maps: Option<OffsetMaps>,
+    maps: Maps,
 }
 
 impl Plugin for MirrorMaker {
@@ -194,13 +193,12 @@ impl MirrorMaker {
                 Box::pin(async move {
                     let connector = SourceConnector::connect(config, &cluster).await.map_err(|error| causes(&error))?;
                     *acls.lock().unwrap_or_else(PoisonError::into_inner) = Some(connector.acl_view());
-                    let maps = if connector.config().mirror.enabled && connector.config().offset_map {
+                    let SourceConnectorConfig { mirror, offset_map, .. } = connector.config();
+                    let maps = if *offset_map {
                         let then = "records may be copied twice after a crash";
-                        open_maps(&open, &cluster, &connector.config().mirror, replication_factor, then)
-                            .await
-                            .map_err(|error| causes(&error))?
+                        Maps::of(open, &cluster, mirror, replication_factor, then)
                     } else {
-                        None
+                        Maps::Open(None)
                     };
                     let engine = Engine::new(connector.name());
                     Ok(Box::new(Connected { connector, engine, limits, rate, events, maps }) as Box<dyn Connector>)
@@ -210,21 +208,65 @@ impl MirrorMaker {
     }
 }
 
-/// The offset map, replicated as the worker's own topics are. None where the target forbids it; `then` says what follows from that.
-async fn open_maps(
-    open: &OpenMaps,
-    worker: &Cluster,
-    config: &MirrorConfig,
+/// The offset map of a connector.
+enum Maps {
+    /// Until the first refresh, beside which it is opened: neither needs the other.
+    Closed(Closed),
+    /// Absent where the target forbids it, or nobody wants it.
+    Open(Option<OffsetMaps>),
+}
+
+/// What opens a map.
+struct Closed {
+    open: OpenMaps,
+    connector: String,
+    target: Cluster,
+    source_alias: String,
     replication_factor: i16,
-    then: &str,
-) -> Result<Option<OffsetMaps>, offsets::Error> {
-    let target = worker.with_alias(config.target_alias.as_str());
-    match open.open(&target, &config.source_alias, replication_factor).await {
-        Err(error) if error.is_denied() => {
-            tracing::warn!(connector = config.name, "{error}: {then}");
-            Ok(None)
+    /// What follows where the target forbids it, for the log.
+    then: &'static str,
+}
+
+impl Maps {
+    /// Replicated as the worker's own topics are.
+    fn of(
+        open: OpenMaps,
+        worker: &Cluster,
+        config: &MirrorConfig,
+        replication_factor: i16,
+        then: &'static str,
+    ) -> Self {
+        Self::Closed(Closed {
+            open,
+            connector: config.name.clone(),
+            target: worker.with_alias(config.target_alias.as_str()),
+            source_alias: config.source_alias.clone(),
+            replication_factor,
+            then,
+        })
+    }
+
+    /// Opens it, unless it is open.
+    async fn open(&mut self) -> Result<(), offsets::Error> {
+        let Self::Closed(Closed { open, connector, target, source_alias, replication_factor, then }) = self else {
+            return Ok(());
+        };
+        let opened = match open.open(target, source_alias, *replication_factor).await {
+            Err(error) if error.is_denied() => {
+                tracing::warn!(connector, "{error}: {then}");
+                None
+            }
+            opened => Some(opened?),
+        };
+        *self = Self::Open(opened);
+        Ok(())
+    }
+
+    fn get(&self) -> Option<&OffsetMaps> {
+        match self {
+            Self::Closed(_) => None,
+            Self::Open(maps) => maps.as_ref(),
         }
-        opened => opened.map(Some),
     }
 }
 
@@ -246,7 +288,9 @@ impl Connector for Connected {
 
     fn refresh(&mut self) -> BoxFuture<'_, Result<Refreshed, String>> {
         Box::pin(async move {
-            let partitions = self.connector.sync_topics().await.map_err(|error| causes(&error))?;
+            let (synced, opened) = tokio::join!(self.connector.sync_topics(), self.maps.open());
+            opened.map_err(|error| causes(&error))?;
+            let partitions = synced.map_err(|error| causes(&error))?;
             let shares = self.connector.task_partitions(&partitions).into_iter().map(Share::Partitions).collect();
             Ok(Refreshed { shares, topics: self.connector.topics(), failures: self.connector.failures().clone() })
         })
@@ -274,7 +318,7 @@ impl Connector for Connected {
     ) -> Box<dyn Task> {
         let Self { connector, engine, limits, rate, events, maps } = self;
         let mut spec = connector.flow_spec(task, share.partitions(), positions, limits, rate, events);
-        spec.anchoring = maps.as_ref().map(|maps| Anchoring {
+        spec.anchoring = maps.get().map(|maps| Anchoring {
             connector: connector.name().to_owned(),
             maps: maps.clone(),
             positions: store,

@@ -46,6 +46,8 @@ pub struct ClusterConfig {
 const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Kafka's `socket.connection.setup.timeout.ms`.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest wait for a leader that is about to be known: of topics just made, or elected anew. Brokers tell that cheaply.
+const UNTIL_ELECTED: Duration = Duration::from_millis(200);
 /// Of the request timeout, the part that a broker has for an answer which any other could give as well.
 const PATIENCE_WITH_ANYBODY: u32 = 6;
 /// Kafka's `socket.request.max.bytes`, twice: metadata of 5,000 topics and a fetch of the largest batch both fit.
@@ -387,7 +389,10 @@ impl Cluster {
                 Ok(done) => return Ok(done),
                 Err(failure) => failure,
             };
-            let wait = backoff.next_wait();
+            let mut wait = backoff.next_wait();
+            if matches!(failure, Error::Broker { .. }) && failure.recovery() == Recovery::Refresh {
+                wait = wait.min(UNTIL_ELECTED);
+            }
             // Nobody there at all: an address list that answers nothing is for the caller to report, not to wait on in silence.
             let hopeless = matches!(failure, Error::Unreachable { .. }) || failure.recovery() == Recovery::Fatal;
             if hopeless || Instant::now() + wait >= give_up {

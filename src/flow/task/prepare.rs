@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use wire::{Budget, Cluster, ConfigEntry, OffsetSpec, ProducerId, ResponseError, TopicPartition};
 
 use crate::{
@@ -110,16 +110,21 @@ async fn log_ends(
 
 /// Start offsets, producer ids and limits of new partitions; where each was left off, if it was copied before.
 pub(super) async fn prepare(clusters: &Clusters, wanted: Vec<Wanted>) -> Vec<(usize, Result<Prepared, Unprepared>)> {
-    if let Some(Anchoring { maps, .. }) = &clusters.anchoring
-        && let Err(cause) = maps.read_on().await
-    {
+    let sources: BTreeSet<String> = wanted.iter().map(|wanted| wanted.source.topic.clone()).collect();
+    let sources: Vec<String> = sources.into_iter().collect();
+    let anchors = async {
+        match &clusters.anchoring {
+            Some(Anchoring { maps, .. }) => maps.read_on().await,
+            None => Ok(()),
+        }
+    };
+    // Which topics they are is compared with what the anchors say.
+    let (anchors, met) = tokio::join!(anchors, clusters.source.topics(Some(&sources)));
+    if let Err(cause) = anchors {
         let not_yet = |wanted: &Wanted| (wanted.index, Err(Unprepared::NotYet(cause.to_string())));
         return wanted.iter().map(not_yet).collect();
     }
-    // Which topics they are is compared with what the anchors say.
-    let sources: BTreeSet<String> = wanted.iter().map(|wanted| wanted.source.topic.clone()).collect();
-    let sources: Vec<String> = sources.into_iter().collect();
-    if let Err(cause) = clusters.source.topics(Some(&sources)).await {
+    if let Err(cause) = met {
         return wanted.iter().map(|wanted| (wanted.index, Err(cause.clone().into()))).collect();
     }
     let asked: Vec<(TopicPartition, OffsetSpec)> = wanted
@@ -135,10 +140,11 @@ pub(super) async fn prepare(clusters: &Clusters, wanted: Vec<Wanted>) -> Vec<(us
     // Where records choose their topics none is known yet.
     let targets: Vec<TopicPartition> =
         wanted.iter().filter(|wanted| !wanted.is_routed()).map(|wanted| wanted.target.clone()).collect();
-    let (told, limits, ends) = tokio::join!(
+    let (told, limits, ends, mut producers) = tokio::join!(
         clusters.source.list_offsets(&asked),
         batch_limits(&clusters.target, &topics),
         log_ends(&clusters.target, &topics, &targets),
+        clusters.new_producers(&wanted),
     );
     let told: BTreeMap<TopicPartition, wire::Result<i64>> = match told {
         Ok(told) => told.into_iter().collect(),
@@ -148,8 +154,9 @@ pub(super) async fn prepare(clusters: &Clusters, wanted: Vec<Wanted>) -> Vec<(us
         .map(|wanted| {
             let told = told.get(&wanted.source).cloned();
             let end = ends.get(&wanted.target).cloned().unwrap_or(Ok(None));
+            let producer = clusters.anchor_of(&wanted).map_or_else(|| producers.pop(), |_| None);
             async move {
-                let found = clusters.find(&wanted, told, end).await;
+                let found = clusters.find(&wanted, told, end, producer).await;
                 (wanted, found)
             }
         })
@@ -192,17 +199,32 @@ impl Wanted {
 }
 
 impl Clusters {
-    /// Where the copy of a partition goes on: `told` is where it begins if that had to be asked, `end` is the end of the target's log.
+    fn anchor_of(&self, wanted: &Wanted) -> Option<Anchor> {
+        let Anchoring { connector, maps, .. } = self.anchoring.as_ref()?;
+        maps.anchor(&wanted.link(connector))
+    }
+
+    /// Ids for those that have none yet, asked for ahead since brokers give them one by one; none where one was refused.
+    async fn new_producers(&self, wanted: &[Wanted]) -> Vec<ProducerId> {
+        let missing = wanted.iter().filter(|wanted| self.anchor_of(wanted).is_none()).count();
+        let asked = stream::iter(0..missing).map(|_| self.target.init_producer_id()).buffer_unordered(AT_ONCE);
+        // Whoever gets none asks again, and finds out why.
+        asked.try_collect().await.unwrap_or_default()
+    }
+
+    /// Where the copy of a partition goes on: `told` is where it begins if that had to be asked, `end` is the end of the target's log, and
+    /// `producer` is an id that nobody has.
     async fn find(
         &self,
         wanted: &Wanted,
         told: Option<wire::Result<i64>>,
         end: wire::Result<Option<i64>>,
+        producer: Option<ProducerId>,
     ) -> Result<Found, Unprepared> {
         let target_end = end?;
         // Of what is not looked at in the target, or goes to topics by record, nothing is found again.
         let anchoring = self.anchoring.as_ref().filter(|_| target_end.is_some());
-        let anchor = anchoring.and_then(|stores| stores.maps.anchor(&wanted.link(&stores.connector)));
+        let anchor = anchoring.and_then(|_| self.anchor_of(wanted));
         let position = match wanted.start {
             Start::At(offset) => offset,
             Start::Earliest | Start::Latest => told.unwrap_or(Ok(0))?,
@@ -221,10 +243,11 @@ impl Clusters {
             _ => position,
         };
         let after = anchor.as_ref().map(|anchor| anchor.producer);
-        let producer = match after {
+        let producer = match (after, producer) {
             // So that what is still on its way from before is refused.
-            Some(ProducerId { id, epoch }) if epoch < i16::MAX => ProducerId { id, epoch: epoch + 1 },
-            _ => self.target.init_producer_id().await?,
+            (Some(ProducerId { id, epoch }), _) if epoch < i16::MAX => ProducerId { id, epoch: epoch + 1 },
+            (_, Some(new)) => new,
+            (_, None) => self.target.init_producer_id().await?,
         };
         let generation = anchor.map_or(0, |anchor| anchor.generation);
         Ok(Found {

@@ -4,22 +4,36 @@ use std::collections::{BTreeSet, HashMap};
 
 use wire::{OffsetSpec, TopicPartition};
 
-use super::{CheckpointTask, READING_MAP};
+use super::CheckpointTask;
 use crate::{
     mirror::{Knowledge, OffsetSyncStore, SyncTranslation, TargetOffset, Untranslated, checkpoint_topic},
     offsets::{Link, OffsetMaps, Translation},
 };
 
+/// What is done, for the log.
+const READING_MAP: &str = "reading the offset map";
+
 impl CheckpointTask {
-    /// What committed offsets are in the target.
+    /// What committed offsets are in the target. Where the map can't be read none is told: a sync alone might lead behind records that the
+    /// map knows to be missing.
     pub(super) async fn translate(
         &mut self,
         offsets: &BTreeSet<(TopicPartition, i64)>,
         syncs: &OffsetSyncStore,
     ) -> HashMap<(TopicPartition, i64), Result<TargetOffset, Untranslated>> {
+        let mut failed = None;
+        if let Some(maps) = &self.clusters.maps {
+            failed = maps.read_on().await.err();
+        }
         let links = self.links();
         let mut known = Vec::new();
+        let mut unread = Vec::new();
         for (partition, committed) in offsets {
+            let key = (partition.clone(), *committed);
+            if failed.is_some() {
+                unread.push(key);
+                continue;
+            }
             let sync = syncs.translate(partition, *committed);
             let mut knowledge = Knowledge {
                 committed: Some(*committed),
@@ -43,14 +57,18 @@ impl CheckpointTask {
                         knowledge.map = told.next().unwrap_or(Translation::Unmapped);
                         knowledge.map_of_sync = told.next();
                     }
-                    // A sync alone might lead behind records that the map knows to be missing.
                     Err(error) => {
-                        self.troubles.failed(&self.clusters.target, READING_MAP, &error.to_string());
+                        failed = Some(error);
+                        unread.push(key);
                         continue;
                     }
                 }
             }
-            known.push(((partition.clone(), *committed), knowledge));
+            known.push((key, knowledge));
+        }
+        match failed {
+            Some(error) => _ = self.troubles.failed(&self.clusters.target, READING_MAP, &error.to_string()),
+            None => self.troubles.worked(&self.clusters.target, READING_MAP),
         }
         let is_before = |knowledge: &Knowledge| matches!(knowledge.map, Translation::BeforeMirror { .. });
         let asked: BTreeSet<_> =
@@ -62,6 +80,7 @@ impl CheckpointTask {
                 knowledge.source_log_start = starts.get(&partition).copied();
                 ((partition, committed), knowledge.translate())
             })
+            .chain(unread.into_iter().map(|key| (key, Err(Untranslated::NotRead))))
             .collect()
     }
 

@@ -58,7 +58,7 @@ pub enum Untranslated {
         /// Source offset of the oldest sync that is kept.
         oldest: i64,
     },
-    /// The offset syncs are still being read.
+    /// The offset syncs, or the offset map, are still being read, or can't be read just now.
     NotRead,
 }
 
@@ -89,7 +89,9 @@ impl fmt::Display for Untranslated {
             Self::BeforeSyncs { oldest } => {
                 write!(f, "the oldest offset sync that is kept is at source offset {oldest}, behind the committed one")
             }
-            Self::NotRead => f.write_str("the offset syncs are still being read"),
+            Self::NotRead => {
+                f.write_str("offset syncs or the offset map are still being read, or can't be read just now")
+            }
         }
     }
 }

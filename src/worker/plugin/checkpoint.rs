@@ -5,17 +5,17 @@ use std::{collections::BTreeMap, sync::Arc};
 use futures_util::future::BoxFuture;
 use wire::{Cluster, TopicPartition};
 
-use super::{Connector, Opened, Probe, Refreshed, Share, Task, Told, causes, open_maps, ticking::Ticking};
+use super::{Connector, Maps, Opened, Probe, Refreshed, Share, Task, Told, causes, ticking::Ticking};
 use crate::{
     config::{CheckpointConnectorConfig, ConfigErrors, Properties, WorkerConfig},
     flow::{Positions, StoredPosition},
     mirror::{CheckpointConnector, GroupDesk},
-    offsets::{OffsetMaps, OpenMaps},
+    offsets::OpenMaps,
 };
 
 struct Connected {
     connector: CheckpointConnector,
-    maps: Option<OffsetMaps>,
+    maps: Maps,
     desk: GroupDesk,
 }
 
@@ -39,8 +39,7 @@ pub(super) fn open(
             Box::pin(async move {
                 let connector = CheckpointConnector::connect(config, &cluster).await.map_err(|error| causes(&error))?;
                 let then = "offsets are translated by offset syncs alone";
-                let maps = open_maps(&maps, &cluster, &mirror, replication_factor, then).await;
-                let maps = maps.map_err(|error| causes(&error))?;
+                let maps = Maps::of(maps, &cluster, &mirror, replication_factor, then);
                 Ok(Box::new(Connected { connector, maps, desk: groups }) as Box<dyn Connector>)
             })
         }),
@@ -54,7 +53,9 @@ impl Connector for Connected {
 
     fn refresh(&mut self) -> BoxFuture<'_, Result<Refreshed, String>> {
         Box::pin(async move {
-            let groups = self.connector.find_groups().await.map_err(|error| causes(&error))?;
+            let (found, opened) = tokio::join!(self.connector.find_groups(), self.maps.open());
+            opened.map_err(|error| causes(&error))?;
+            let groups = found.map_err(|error| causes(&error))?;
             Ok(Refreshed { shares: groups.into_iter().map(Share::Groups).collect(), ..Refreshed::default() })
         })
     }
@@ -67,6 +68,6 @@ impl Connector for Connected {
         _store: Arc<dyn Positions>,
     ) -> Box<dyn Task> {
         let Share::Groups(groups) = share else { return Ticking::start(async {}) };
-        Ticking::start(self.connector.task(task, groups, self.maps.clone(), &self.desk).run())
+        Ticking::start(self.connector.task(task, groups, self.maps.get().cloned(), &self.desk).run())
     }
 }
