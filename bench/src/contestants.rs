@@ -16,6 +16,8 @@ use crate::{
 pub(crate) enum Contestant {
     /// kmirror
     Kmirror,
+    /// kmirror that copies and does nothing beside: what that costs
+    Bare,
     /// MirrorMaker 2 as installed
     Default,
     /// MirrorMaker 2 with larger batches, fetches and buffers, and the source's codec
@@ -27,6 +29,7 @@ impl Contestant {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Kmirror => "kmirror",
+            Self::Bare => "kmirror, bare",
             Self::Default => "MirrorMaker 2",
             Self::Tuned => "MirrorMaker 2, tuned",
         }
@@ -36,14 +39,20 @@ impl Contestant {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Kmirror => "kmirror",
+            Self::Bare => "bare",
             Self::Default => "default",
             Self::Tuned => "tuned",
         }
     }
 
-    /// Whether there is something to tune: the sample's own settings are what its workload is about.
+    /// Whether there is something to set: the sample's own settings are what its workload is about.
     pub(crate) fn takes_part(self, copy: &Copy) -> bool {
-        self != Self::Tuned || copy.connector != Connector::Sample
+        !matches!(self, Self::Tuned | Self::Bare) || copy.connector != Connector::Sample
+    }
+
+    /// Whether it is this program.
+    pub(crate) fn is_kmirror(self) -> bool {
+        matches!(self, Self::Kmirror | Self::Bare)
     }
 }
 
@@ -84,7 +93,7 @@ pub(crate) fn connector(
         return Ok((sample(contestant, ends)?, topics));
     }
     let mut config = plain(alias, &copy.topics_pattern(), ends, tasks);
-    if copy.shape == Shape::Transactions && contestant != Contestant::Kmirror {
+    if copy.shape == Shape::Transactions && !contestant.is_kmirror() {
         // As installed it copies aborted records too.
         config.insert("source.consumer.isolation.level".to_owned(), "read_committed".into());
     }
@@ -94,6 +103,11 @@ pub(crate) fn connector(
         Connector::Plain | Connector::Pattern | Connector::Sample => Vec::new(),
     };
     config.extend(transforms.into_iter().map(|(key, value)| (key.to_owned(), value.into())));
+    if contestant == Contestant::Bare {
+        config.extend(BARE.into_iter().map(|key| (key.to_owned(), "false".into())));
+        // A key of what is off is an error.
+        config.remove("offset-syncs.topic.replication.factor");
+    }
     if contestant == Contestant::Tuned {
         let many = copy.topics > 1;
         let tuned = tuned(copy.codec.name(), many).into_iter().map(|(key, value)| (key.to_owned(), value));
@@ -156,6 +170,14 @@ pub(crate) fn plain(alias: &str, topics: &str, ends: Ends<'_>, tasks: u32) -> Ma
     }
 }
 
+/// What kmirror does beside copying.
+const BARE: [&str; 4] = [
+    "kmirror.offset.map.enabled",
+    "emit.offset-syncs.enabled",
+    "sync.topic.configs.enabled",
+    "sync.topic.acls.enabled",
+];
+
 /// What makes MirrorMaker 2 faster: fewer and larger requests on both sides, and batches in the codec of the source.
 fn tuned(codec: &str, many_partitions: bool) -> Vec<(&'static str, String)> {
     // A batch's memory is taken whole when its first record comes: a large one for each of many partitions would
@@ -189,7 +211,7 @@ fn sample(contestant: Contestant, ends: Ends<'_>) -> Result<Value> {
     config["target.cluster.bootstrap.servers"] = ends.target.bootstrap().into();
     config["replication.factor"] = "1".into();
     config["offset-syncs.topic.replication.factor"] = "1".into();
-    if contestant != Contestant::Kmirror {
+    if !contestant.is_kmirror() {
         // The sample's policy is a jar of its own. Kafka's that keeps names does the same.
         config["replication.policy.class"] = "org.apache.kafka.connect.mirror.IdentityReplicationPolicy".into();
     }

@@ -43,7 +43,7 @@ impl Worker {
     /// Starts a contestant's worker on the cluster with these brokers, with a group and topics of its own, and waits for its REST API.
     pub(crate) async fn start(contestant: Contestant, kmirror: &Path, target: &str) -> Result<Self> {
         match contestant {
-            Contestant::Kmirror => Self::start_kmirror(kmirror, target).await,
+            Contestant::Kmirror | Contestant::Bare => Self::start_kmirror(kmirror, target).await,
             Contestant::Default | Contestant::Tuned => Self::start_connect(contestant, target).await,
         }
     }
