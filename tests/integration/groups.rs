@@ -1,5 +1,8 @@
 //! MirrorCheckpointConnector and MirrorHeartbeatConnector: what groups find in the target.
 
+mod exact;
+mod moved;
+
 use std::collections::BTreeMap;
 
 use ::testkit::{
@@ -51,10 +54,15 @@ impl Scene {
         config
     }
 
-    async fn mirror(&self, topic: &str, more: &[(&str, &str)]) -> Result<()> {
+    /// A MirrorSourceConnector of these topics.
+    async fn put_mirror(&self, topics: &str, more: &[(&str, &str)]) -> Result<()> {
         let alias = [("source.cluster.alias", self.alias.as_str())];
-        let config = connector(&self.pair.source, &self.pair.target, topic, &[&alias, more].concat());
-        self.worker.put_connector("mirror", &config).await?;
+        let config = connector(&self.pair.source, &self.pair.target, topics, &[&alias, more].concat());
+        self.worker.put_connector("mirror", &config).await.map(|_| ())
+    }
+
+    async fn mirror(&self, topic: &str, more: &[(&str, &str)]) -> Result<()> {
+        self.put_mirror(topic, more).await?;
         let remote = self.remote(topic);
         self.worker
             .until("all that is left to be copied", DEADLINE, async || {

@@ -2,20 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use ::kmirror::records::{decode_checkpoint, decode_heartbeat};
 use ::testkit::{
     Codec, Record, Scratch,
     anyhow::{Context, Result, ensure},
-    create_topic, produce, topic_configs, unique,
+    commit_group_offset, create_topic, produce, read_all, topic_configs, unique,
 };
 use serde_json::{Value, json};
 
 use super::{Copy, awkward_records, now_ms};
 use crate::{
-    kmirror::{self, Kmirror},
+    kmirror::{self, DEADLINE, Kmirror},
     shared::{Pair, addresses, pair},
 };
 
 const CONNECTOR: &str = include_str!("../../../config/mm2-msc-no-auth.json");
+const CHECKPOINTS: &str = include_str!("../../../config/mm2-cpc-no-auth.json");
+const HEARTBEATS: &str = include_str!("../../../config/mm2-hbc-no-auth.json");
 const WORKER: &str = include_str!("../../../config/connect-distributed.properties");
 const ALIAS: &str = "msksource";
 
@@ -82,40 +85,20 @@ async fn worker(pair: &Pair) -> Result<Kmirror> {
     Kmirror::on(&pair.target).file(&file).start().await
 }
 
-fn filled_in(pair: &Pair) -> String {
-    CONNECTOR
-        .replace("{SOURCE CLUSTER BROKERS ADDRESS}", &pair.source)
+fn filled_in(text: &str, pair: &Pair) -> String {
+    text.replace("{SOURCE CLUSTER BROKERS ADDRESS}", &pair.source)
         .replace("{TARGET CLUSTER BROKERS ADDRESS}", &pair.target)
 }
 
 /// PUTs the text as the sample's README does.
-async fn put_by_curl(worker: &Kmirror, text: &str) -> Result<(u16, Value)> {
+async fn put_by_curl(worker: &Kmirror, name: &str, text: &str) -> Result<(u16, Value)> {
     let dir = Scratch::new("sample")?;
-    let file = kmirror::write(dir.path(), "mm2-msc-no-auth.json", text)?;
-    let path = "/connectors/mm2-msc/config";
+    let file = kmirror::write(dir.path(), &format!("{name}-no-auth.json"), text)?;
+    let path = format!("/connectors/{name}/config");
     let data = format!("@{file}");
-    kmirror::curl(worker, path, &["-X", "PUT", "-H", "Content-Type: application/json", "--data", &data])
+    kmirror::curl(worker, &path, &["-X", "PUT", "-H", "Content-Type: application/json", "--data", &data])
         .await
         .and_then(|(status, body)| Ok((status, serde_json::from_str(&body).with_context(|| body.clone())?)))
-}
-
-#[tokio::test]
-async fn the_sample_mirrors_under_the_same_names() -> Result<()> {
-    // MirrorConnectorsIntegrationBaseTest.testReplication [9]
-    let pair = pair().await?;
-    let topics = Topics::make(&pair.source).await?;
-    let worker = worker(&pair).await?;
-    let (status, info) = put_by_curl(&worker, &filled_in(&pair)).await?;
-    assert_eq!(status, 201, "{info}");
-    assert_eq!(info["name"], "mm2-msc");
-    assert_eq!(info["config"]["key.converter"], " org.apache.kafka.connect.converters.ByteArrayConverter");
-    worker.wait_running("mm2-msc", 4).await?;
-    topics.check(&worker, &pair, str::to_owned).await?;
-
-    let (status, _) = put_by_curl(&worker, &filled_in(&pair)).await?;
-    assert_eq!(status, 200, "the second time it exists");
-    worker.wait_running("mm2-msc", 4).await?;
-    topics.check(&worker, &pair, str::to_owned).await
 }
 
 #[tokio::test]
@@ -124,10 +107,66 @@ async fn with_the_default_policy_the_sample_mirrors_under_the_sources_alias() ->
     let pair = pair().await?;
     let topics = Topics::make(&pair.source).await?;
     let worker = worker(&pair).await?;
-    let mut config: Value = serde_json::from_str(&filled_in(&pair))?;
+    let mut config: Value = serde_json::from_str(&filled_in(CONNECTOR, &pair))?;
     config["replication.policy.class"] = json!("org.apache.kafka.connect.mirror.DefaultReplicationPolicy");
-    let (status, info) = put_by_curl(&worker, &config.to_string()).await?;
+    let (status, info) = put_by_curl(&worker, "mm2-msc", &config.to_string()).await?;
     assert_eq!(status, 201, "{info}");
     worker.wait_running("mm2-msc", 4).await?;
     topics.check(&worker, &pair, |topic| format!("{ALIAS}.{topic}")).await
+}
+
+/// All three from their own files, as the sample's README says. (One test: two workers of this configuration would copy the same topics.)
+#[tokio::test]
+async fn the_samples_three_connectors_run_together() -> Result<()> {
+    // MirrorConnectorsIntegrationBaseTest.testReplication [9]
+    let pair = pair().await?;
+    let topics = Topics::make(&pair.source).await?;
+    let (topic, _) = &topics.codecs[0];
+    let group = unique("sample-readers");
+    commit_group_offset(&pair.source, &group, topic, 1, 250).await?;
+    let worker = worker(&pair).await?;
+    for (name, text, tasks) in [("mm2-msc", CONNECTOR, 4), ("mm2-cpc", CHECKPOINTS, 1), ("mm2-hbc", HEARTBEATS, 1)] {
+        let (status, info) = put_by_curl(&worker, name, &filled_in(text, &pair)).await?;
+        ensure!(status == 201 && info["name"] == name, "{status}: {info}");
+        assert_eq!(info["config"]["key.converter"], " org.apache.kafka.connect.converters.ByteArrayConverter");
+        worker.wait_running(name, tasks).await?;
+        let (status, shown) = kmirror::curl(&worker, &format!("/connectors/{name}/status"), &[]).await?;
+        ensure!(status == 200 && shown.contains("RUNNING") && !shown.contains("FAILED"), "{status}: {shown}");
+    }
+    topics.check(&worker, &pair, str::to_owned).await?;
+    let (status, _) = put_by_curl(&worker, "mm2-msc", &filled_in(CONNECTOR, &pair)).await?;
+    assert_eq!(status, 200, "the second time it exists");
+    worker.wait_running("mm2-msc", 4).await?;
+    topics.check(&worker, &pair, str::to_owned).await?;
+    // The sample's checkpoint connector is not told of the policy that keeps names: it names the topic as it would by default.
+    let named = format!("{ALIAS}.{topic}");
+    worker
+        .until("a checkpoint and a heartbeat", DEADLINE, async || {
+            let checkpoints = read_all(&pair.target, &format!("{ALIAS}.checkpoints.internal")).await?;
+            let mut found = None;
+            for record in checkpoints.iter().flatten() {
+                let (key, value) = decode_checkpoint(record.key.as_deref(), record.value.as_deref())?;
+                if (key.group.as_str(), key.topic.as_str(), key.partition) == (&group, &named, 1) {
+                    found = value.map(|value| (value.upstream_offset, value.downstream_offset));
+                }
+            }
+            ensure!(found == Some((250, 250)), "{found:?}");
+            let mut beats = 0;
+            for record in read_all(&pair.target, "heartbeats").await?.iter().flatten() {
+                let (key, _) = decode_heartbeat(record.key.as_deref(), record.value.as_deref())?;
+                beats += u32::from((key.source_alias.as_str(), key.target_alias.as_str()) == (ALIAS, "mskdest"));
+            }
+            ensure!(beats > 0, "no heartbeat");
+            Ok(())
+        })
+        .await?;
+    let (status, listed) = kmirror::curl(&worker, "/connectors", &[]).await?;
+    let mut listed: Vec<String> = serde_json::from_str(&listed)?;
+    listed.sort_unstable();
+    ensure!(status == 200 && listed == ["mm2-cpc", "mm2-hbc", "mm2-msc"], "{listed:?}");
+    for name in listed {
+        let (status, _) = kmirror::curl(&worker, &format!("/connectors/{name}"), &["-X", "DELETE"]).await?;
+        ensure!(status == 204, "{name}: {status}");
+    }
+    Ok(())
 }
