@@ -206,7 +206,7 @@ if step build-tests cargo build --locked --workspace --all-targets &&
     if $full; then
         run_tests tests-full full $KAFKA
         # Once is enough of the longest series.
-        run_tests "tests-kafka-$OLD_KAFKA" full $OLD_KAFKA -E 'not test(/^killed::clusters::full::/)'
+        run_tests "tests-kafka-$OLD_KAFKA" full $OLD_KAFKA -E 'not test(/^(killed::clusters|groups::exact)::full::/)'
     else
         run_tests tests default $KAFKA
     fi
