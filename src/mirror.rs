@@ -31,8 +31,7 @@ pub use checkpoints::{
     TargetOffset, Translatable, Untranslated, checkpoint_topic,
 };
 pub use groups::{
-    GroupChanges, GroupSelection, GroupSync, NotWritten, PartitionSync, TargetGroup, WriteReason, deal_groups,
-    is_consumer_group,
+    GroupSelection, GroupSync, NotWritten, PartitionSync, TargetGroup, WriteReason, deal_groups,
 };
 pub use heartbeats::HeartbeatConnector;
 pub use reach::SourceCheck;

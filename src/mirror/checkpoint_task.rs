@@ -25,7 +25,7 @@ use self::{
 };
 use super::{
     Checkpoint, Checkpoints, CommittedOffset, GroupSelection, GroupSync, LoadingCheckpoints, OffsetSyncStore,
-    Untranslated, checkpoint_topic, trouble::Troubles,
+    Untranslated, trouble::Troubles,
 };
 use crate::{config::CheckpointConnectorConfig, offsets::OffsetMaps};
 
@@ -57,6 +57,8 @@ pub struct CheckpointTask {
     syncs_read: Option<i64>,
     /// What was last found of each group.
     reports: BTreeMap<String, GroupReport>,
+    /// It was said that checkpoints name other topics than those copied to.
+    misnamed: bool,
     asked: mpsc::Receiver<Ask>,
 }
 
@@ -78,8 +80,8 @@ impl CheckpointTask {
         desk: &GroupDesk,
     ) -> Self {
         let (troubles, asked) = (Troubles::new(&name), desk.open());
-        let (syncs_read, reports) = (None, BTreeMap::new());
-        Self { groups, clusters, config, policy, selection, troubles, syncs_read, reports, asked }
+        let (syncs_read, reports, misnamed) = (None, BTreeMap::new(), false);
+        Self { groups, clusters, config, policy, selection, troubles, syncs_read, reports, misnamed, asked }
     }
 
     /// Reads what earlier tasks wrote, then writes checkpoints at once and every `emit.checkpoints.interval.seconds`, and with
@@ -179,8 +181,6 @@ impl CheckpointTask {
             .filter_map(|committed| Some((committed.partition.clone(), committed.offset?)))
             .collect();
         let translated = self.translate(&offsets, &known.syncs).await;
-        let (source_alias, target_alias) = (&self.config.mirror.source_alias, &self.config.mirror.target_alias);
-        let name = |topic: &str| checkpoint_topic(&*self.policy, source_alias, target_alias, topic);
         let translate = |committed: &CommittedOffset| {
             let offset = committed.offset.ok_or(Untranslated::NotCommitted)?;
             let known = translated.get(&(committed.partition.clone(), offset));
@@ -188,7 +188,7 @@ impl CheckpointTask {
         };
         let mut due = Vec::new();
         for (group, committed) in &committed {
-            let outcomes = known.checkpoints.decide(group, committed, name, translate);
+            let outcomes = known.checkpoints.decide(group, committed, |topic| self.named(topic), translate);
             due.extend(outcomes.iter().filter_map(|outcome| Checkpoint::of(group, outcome)));
             self.reports.insert(group.clone(), GroupReport { time: now_ms(), outcomes: Ok(outcomes) });
         }

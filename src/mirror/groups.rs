@@ -5,5 +5,5 @@
 mod selection;
 mod sync;
 
-pub use selection::{GroupChanges, GroupSelection, deal_groups, is_consumer_group};
+pub use selection::{GroupSelection, deal_groups};
 pub use sync::{GroupSync, NotWritten, PartitionSync, TargetGroup, WriteReason};

@@ -1,5 +1,6 @@
 //! MirrorCheckpointConnector and MirrorHeartbeatConnector: what groups find in the target.
 
+mod clusters;
 mod exact;
 mod moved;
 
@@ -151,7 +152,7 @@ async fn heartbeats_come_at_the_interval() -> Result<()> {
 /// Groups anywhere in a topic whose offsets differ at both ends: what each finds in the target is exact, and Java's tools read it.
 #[tokio::test]
 async fn offsets_are_translated_exactly_for_groups_anywhere() -> Result<()> {
-    // MirrorConnectorsIntegrationBaseTest.testReplication [5, 6], testOneWayReplicationWithAutoOffsetSync [11, 12],
+    // MirrorConnectorsIntegrationBaseTest.testReplication [5, 6], testOneWayReplicationWithAutoOffsetSync [11, 12, 13],
     // testOffsetTranslationBehindReplicationFlow, MirrorCheckpointConnectorTest.testMirrorCheckpointConnectorEnabled, testReplicationEnabled,
     // testReplicationDisabled
     const RECORDS: i64 = 20_000;
@@ -214,6 +215,8 @@ async fn offsets_are_translated_exactly_for_groups_anywhere() -> Result<()> {
         in_target(group, offsets).await?;
     }
     ensure!(committed(&target, &format!("console-consumer-{prefix}"), &remote).await?.is_empty(), "it is excluded");
+    let at_source = source.topics(Some(std::slice::from_ref(&remote))).await?;
+    ensure!(at_source.iter().all(|topic| topic.error != 0), "{remote} is in the source too");
 
     let path = "/connectors/groups/kmirror/groups";
     let told = scene.worker.get(path).await?.ok()?;

@@ -58,6 +58,17 @@ impl GroupType {
             _ => Self::Other(name.to_owned()),
         }
     }
+
+    /// Whether `Admin.listConsumerGroups` counts a group of this type and protocol type as one of consumers: of either protocol, or one that
+    /// only ever got offsets.
+    #[must_use]
+    pub fn is_of_consumers(&self, protocol_type: &str) -> bool {
+        match self {
+            Self::Classic => matches!(protocol_type, "consumer" | ""),
+            Self::Consumer => true,
+            Self::Share | Self::Streams | Self::Other(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for GroupType {
@@ -95,14 +106,10 @@ pub struct ListedGroup {
 }
 
 impl ListedGroup {
-    /// Whether `Admin.listConsumerGroups` lists it: a group of consumers of either protocol, or one that only ever got offsets.
+    /// As [`GroupType::is_of_consumers`].
     #[must_use]
     pub fn is_of_consumers(&self) -> bool {
-        match self.kind {
-            GroupType::Classic => matches!(self.protocol_type.as_str(), "consumer" | ""),
-            GroupType::Consumer => true,
-            GroupType::Share | GroupType::Streams | GroupType::Other(_) => false,
-        }
+        self.kind.is_of_consumers(&self.protocol_type)
     }
 }
 

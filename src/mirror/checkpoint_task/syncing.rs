@@ -71,7 +71,7 @@ impl CheckpointTask {
         offsets: GroupOffsets,
         known: &Known,
     ) -> BTreeMap<TopicPartition, PartitionSync> {
-        let state = TargetGroup::of(&state.kind.to_string(), &state.protocol_type, &state.state);
+        let state = TargetGroup::of(&state.kind, &state.protocol_type, &state.state);
         let mut unstable = BTreeMap::new();
         let mut there = BTreeMap::new();
         for (partition, told) in offsets {

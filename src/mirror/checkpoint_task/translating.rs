@@ -26,6 +26,7 @@ impl CheckpointTask {
             failed = maps.read_on().await.err();
         }
         let links = self.links();
+        self.tell_misnamed(offsets.iter().filter_map(|(partition, _)| links.get(partition)));
         let mut known = Vec::new();
         let mut unread = Vec::new();
         for (partition, committed) in offsets {
@@ -86,18 +87,36 @@ impl CheckpointTask {
 
     /// By source partition the link of whoever copies it: to the topic that checkpoints name, if one does that.
     fn links(&self) -> HashMap<TopicPartition, Link> {
-        let (source_alias, target_alias) = (&self.config.mirror.source_alias, &self.config.mirror.target_alias);
         let mut links: HashMap<TopicPartition, Link> = HashMap::new();
         for link in self.clusters.maps.iter().flat_map(OffsetMaps::links) {
-            let is_named = || {
-                let name = checkpoint_topic(&*self.policy, source_alias, target_alias, &link.source.topic);
-                link.target == TopicPartition::new(name, link.source.partition)
-            };
+            let is_named = || link.target.topic == self.named(&link.source.topic);
             if !links.contains_key(&link.source) || is_named() {
                 links.insert(link.source.clone(), link);
             }
         }
         links
+    }
+
+    /// The name that checkpoints have for a topic of the source.
+    pub(super) fn named(&self, topic: &str) -> String {
+        let mirror = &self.config.mirror;
+        checkpoint_topic(&*self.policy, &mirror.source_alias, &mirror.target_alias, topic)
+    }
+
+    /// Says, once, that groups won't find the topics that checkpoints name: the connector that copies has another policy.
+    fn tell_misnamed<'l>(&mut self, links: impl Iterator<Item = &'l Link>) {
+        let is_misnamed = |link: &&Link| link.target.topic != self.named(&link.source.topic);
+        let copied: BTreeSet<_> =
+            links.filter(is_misnamed).map(|link| (&link.source.topic, &link.target.topic)).collect();
+        let Some((source, target)) = copied.first().filter(|_| !self.misnamed) else { return };
+        tracing::warn!(
+            connector = self.config.mirror.name,
+            topics = copied.len(),
+            "checkpoints and offsets of groups name {}, but {source} is copied to {target}: this connector needs the \
+             replication.policy.class, replication.policy.separator and source.cluster.alias of the one that copies",
+            self.named(source)
+        );
+        self.misnamed = true;
     }
 
     async fn log_starts(&mut self, partitions: BTreeSet<TopicPartition>) -> HashMap<TopicPartition, i64> {

@@ -1,7 +1,5 @@
 //! Which groups are mirrored, and by which task.
 
-use std::collections::BTreeSet;
-
 use crate::config::RegexList;
 
 /// The rules by which groups are chosen.
@@ -37,14 +35,6 @@ impl GroupSelection {
     }
 }
 
-/// Whether a group of the source is one of consumers, as `Admin.listGroups` tells types and protocol types: classic (so are all of brokers that
-/// know no types) or of KIP-848. Share groups have no offsets to translate, and Connect's workers none at all.
-#[must_use]
-pub fn is_consumer_group(group_type: &str, protocol_type: &str) -> bool {
-    let is_type = ["", "classic", "consumer"].iter().any(|known| group_type.eq_ignore_ascii_case(known));
-    is_type && matches!(protocol_type, "" | "consumer")
-}
-
 /// Deals groups in contiguous chunks over `min(tasks_max, groups)` tasks, the first ones larger, as `ConnectorUtils.groupPartitions` does. No
 /// groups make no tasks.
 #[must_use]
@@ -53,29 +43,6 @@ pub fn deal_groups(groups: &[String], tasks_max: usize) -> Vec<Vec<String>> {
     let mut rest = groups.iter().cloned();
     let size = |task| groups.len() / tasks + usize::from(task < groups.len() % tasks);
     (0..tasks).map(|task| rest.by_ref().take(size(task)).collect()).collect()
-}
-
-/// What a refresh has found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GroupChanges {
-    /// Groups that were not there before.
-    pub new: Vec<String>,
-    /// Groups that are no longer.
-    pub gone: Vec<String>,
-}
-
-impl GroupChanges {
-    /// Compares two sets of groups. Tasks are made anew unless nothing has changed.
-    #[must_use]
-    pub fn between(before: &BTreeSet<String>, now: &BTreeSet<String>) -> Self {
-        Self { new: now.difference(before).cloned().collect(), gone: before.difference(now).cloned().collect() }
-    }
-
-    /// Whether nothing has changed.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.new.is_empty() && self.gone.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -130,31 +97,6 @@ mod tests {
             ("h1", vec!["orders"], false),
         ] {
             assert_eq!(selection.is_mirrored(group, topics), is_mirrored, "{group}");
-        }
-    }
-
-    #[test]
-    fn a_refresh_finds_new_groups_and_dead_ones() {
-        let set = |groups: &[&str]| names(groups).into_iter().collect::<BTreeSet<_>>();
-        let changes = GroupChanges::between(&set(&["a", "b"]), &set(&["b", "c", "d"]));
-        assert_eq!(changes, GroupChanges { new: names(&["c", "d"]), gone: names(&["a"]) });
-        assert!(!changes.is_empty());
-        assert!(GroupChanges::between(&set(&["a"]), &set(&["a"])).is_empty());
-    }
-
-    #[test]
-    fn only_groups_of_consumers_count() {
-        for (group_type, protocol_type, is_one) in [
-            ("Classic", "consumer", true),
-            ("Classic", "", true),
-            ("Consumer", "consumer", true),
-            ("", "consumer", true),
-            ("Classic", "connect", false),
-            ("Share", "share", false),
-            ("Share", "", false),
-            ("Streams", "streams", false),
-        ] {
-            assert_eq!(is_consumer_group(group_type, protocol_type), is_one, "{group_type} {protocol_type}");
         }
     }
 

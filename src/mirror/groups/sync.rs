@@ -5,7 +5,7 @@ use std::{
     fmt,
 };
 
-use wire::{ResponseError, TopicPartition, code_name};
+use wire::{GroupType, ResponseError, TopicPartition, code_name};
 
 use crate::{mirror::Untranslated, records::CheckpointValue};
 
@@ -30,10 +30,9 @@ impl TargetGroup {
     /// By type, protocol type and state as brokers tell them (`ListGroups`, `DescribeGroups`, `ConsumerGroupDescribe`); a group that the target
     /// does not know is `Dead`.
     #[must_use]
-    pub fn of(group_type: &str, protocol_type: &str, state: &str) -> Self {
-        if !super::is_consumer_group(group_type, protocol_type) {
-            let is_classic = ["", "classic"].iter().any(|known| group_type.eq_ignore_ascii_case(known));
-            let group_type = if is_classic { protocol_type } else { group_type }.to_owned();
+    pub fn of(kind: &GroupType, protocol_type: &str, state: &str) -> Self {
+        if !kind.is_of_consumers(protocol_type) {
+            let group_type = if *kind == GroupType::Classic { protocol_type.to_owned() } else { kind.to_string() };
             return Self::OtherType { group_type };
         }
         match state {
@@ -302,32 +301,30 @@ mod tests {
     fn groups_with_members_and_other_types_are_left() {
         let sync = GroupSync::new(true);
         let (checkpoint, committed) = (checkpoint(200, 101), BTreeMap::new());
-        for (group_type, protocol_type, state, code) in [
-            ("Classic", "consumer", "Stable", "ACTIVE"),
-            ("Classic", "consumer", "PreparingRebalance", "ACTIVE"),
-            ("Classic", "consumer", "CompletingRebalance", "ACTIVE"),
-            ("Consumer", "consumer", "Assigning", "ACTIVE"),
-            ("Consumer", "consumer", "Reconciling", "ACTIVE"),
-            ("", "consumer", "Stable", "ACTIVE"),
-            ("Share", "share", "Empty", "OTHER_TYPE"),
-            ("Streams", "streams", "Empty", "OTHER_TYPE"),
-            ("Classic", "connect", "Empty", "OTHER_TYPE"),
+        let (classic, consumer) = (GroupType::Classic, GroupType::Consumer);
+        for (kind, protocol_type, state, code) in [
+            (&classic, "consumer", "Stable", "ACTIVE"),
+            (&classic, "consumer", "PreparingRebalance", "ACTIVE"),
+            (&classic, "consumer", "CompletingRebalance", "ACTIVE"),
+            (&consumer, "consumer", "Assigning", "ACTIVE"),
+            (&consumer, "consumer", "Reconciling", "ACTIVE"),
+            (&GroupType::Share, "share", "Empty", "OTHER_TYPE"),
+            (&GroupType::Streams, "streams", "Empty", "OTHER_TYPE"),
+            (&classic, "connect", "Empty", "OTHER_TYPE"),
         ] {
-            let target = TargetGroup::of(group_type, protocol_type, state);
+            let target = TargetGroup::of(kind, protocol_type, state);
             let decided = sync.decide("g", &target, &committed, [(&partition(0), &checkpoint)], &[]);
             let PartitionSync::Leave(reason) = &decided[&partition(0)] else { panic!("{target:?}: {decided:?}") };
             assert_eq!(reason.code(), code, "{target:?}");
         }
-        for (group_type, protocol_type, state) in [
-            ("Classic", "consumer", "Empty"),
-            ("Classic", "", "Dead"),
-            ("Consumer", "consumer", "Empty"),
-            ("", "", "Dead"),
-        ] {
-            assert_eq!(TargetGroup::of(group_type, protocol_type, state), TargetGroup::Free);
+        for (kind, protocol_type, state) in
+            [(&classic, "consumer", "Empty"), (&classic, "", "Dead"), (&consumer, "consumer", "Empty")]
+        {
+            assert_eq!(TargetGroup::of(kind, protocol_type, state), TargetGroup::Free);
         }
-        assert_eq!(TargetGroup::of("Classic", "connect", ""), TargetGroup::OtherType { group_type: "connect".into() });
-        assert_eq!(TargetGroup::of("Share", "share", ""), TargetGroup::OtherType { group_type: "Share".into() });
+        let other = |kind, protocol_type| TargetGroup::of(kind, protocol_type, "");
+        assert_eq!(other(&classic, "connect"), TargetGroup::OtherType { group_type: "connect".into() });
+        assert_eq!(other(&GroupType::Share, "share"), TargetGroup::OtherType { group_type: "share".into() });
     }
 
     #[test]

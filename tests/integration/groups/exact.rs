@@ -1,5 +1,6 @@
 //! Where groups go on in the target, judged by the records that are there, on topics of each kind and over a kill.
 
+mod after_mirrormaker;
 mod full;
 
 use ::testkit::{Codec, Isolation, Producing, Record, produce, produce_with, read_all_with, wait_until};

@@ -5,8 +5,9 @@ use std::time::Duration;
 use ::testkit::{
     Bulk, Codec, Record,
     anyhow::{Result, ensure},
-    bulk_produce, create_topic, produce, wait_until,
+    bulk_produce, create_topic, produce, set_topic_configs, topic_configs, wait_until,
 };
+use serde_json::json;
 
 use crate::{
     kmirror::{DEADLINE, Kmirror},
@@ -221,4 +222,79 @@ async fn settings_that_are_not_told_are_found_out() -> Result<()> {
     story.worker.restart().await?;
     story.wait_equal("src", "large").await?;
     story.worker.stop().await
+}
+
+/// A right that is taken away while settings and ACLs are kept in step: that topic is named, all else goes on, and in the end nothing differs.
+#[tokio::test]
+async fn a_right_revoked_in_mid_run_is_named_and_the_rest_goes_on() -> Result<()> {
+    let (source, target) = (Guarded::start(&[]).await?, Guarded::start(&[]).await?);
+    let (from, to) = (source.bootstrap(), target.bootstrap());
+    for topic in ["kept", "revoked"] {
+        filled(&from, topic).await?;
+    }
+    let worker = Kmirror::on(&to).start().await?;
+    let every_second = [
+        ("sync.topic.configs.interval.seconds", "1"),
+        ("sync.topic.acls.enabled", "true"),
+        ("sync.topic.acls.interval.seconds", "1"),
+    ];
+    let story = Story { worker, source: &from, target: &target };
+    story.worker.put_connector("mirror", &connector(&from, &to, "kept,revoked", &every_second)).await?;
+    for topic in ["kept", "revoked"] {
+        story.wait_equal("src", topic).await?;
+    }
+
+    // What an ACL speaks of is forbidden to all others: those that are copied are not to lock out the copy.
+    let everything = ["--add", "--allow-principal", EVERYBODY, "--operation", "All", "--topic"];
+    target.0.tools().acls(&[&everything[..], &["src.kept"]].concat()).await?;
+    target.deny(&topic_named("src.revoked"), &["AlterConfigs"]).await?;
+    let has = async |topic: &str, retention: &str| {
+        let what = format!("retention.ms={retention} of {topic}");
+        story
+            .worker
+            .until(&what, DEADLINE, async || {
+                let configs = topic_configs(&to, &format!("src.{topic}")).await?;
+                ensure!(configs.get("retention.ms").is_some_and(|found| found == retention), "{configs:?}");
+                Ok(())
+            })
+            .await
+    };
+    for topic in ["kept", "revoked"] {
+        set_topic_configs(&from, topic, &[("retention.ms", "777000")]).await?;
+        more(&from, topic, 500).await?;
+    }
+    has("kept", "777000").await?;
+    let named = ["trouble", "changing topic settings", "src.revoked", "needed is AlterConfigs"];
+    story
+        .worker
+        .until("the trouble to be told", DEADLINE, async || {
+            ensure!(said(&story.worker, &named) == 1, "{}", said(&story.worker, &named));
+            Ok(())
+        })
+        .await?;
+    // ACLs and records go on, of that topic too.
+    for topic in ["kept", "revoked"] {
+        story.wait_equal("src", topic).await?;
+        source.0.tools().acls(&[&everything[..], &[topic]].concat()).await?;
+        let reader = ["--add", "--allow-principal", "User:reader", "--operation", "Read", "--topic", topic];
+        source.0.tools().acls(&reader).await?;
+    }
+    story
+        .worker
+        .until("no difference of ACLs", DEADLINE, async || {
+            let told = target.0.tools().acls(&["--list", "--principal", "User:reader"]).await?;
+            ensure!(told.contains("src.kept") && told.contains("src.revoked"), "{told}");
+            let told = story.worker.get("/connectors/mirror/kmirror/acls?dry-run").await?.ok()?;
+            ensure!(told["add"] == json!([]) && told["remove"] == json!([]), "{told}");
+            Ok(())
+        })
+        .await?;
+    ensure!(said(&story.worker, &named) == 1, "it is told once");
+
+    let denied = ["--remove", "--force", "--deny-principal", EVERYBODY, "--operation", "AlterConfigs"];
+    target.0.tools().acls(&[&denied[..], &topic_named("src.revoked")].concat()).await?;
+    has("revoked", "777000").await?;
+    ensure!(said(&story.worker, &["trouble is over", "changing topic settings"]) == 1);
+    story.worker.wait_running("mirror", 1).await?;
+    Ok(())
 }

@@ -1,0 +1,79 @@
+//! Groups on a topic of which MirrorMaker has copied the first part.
+
+use ::testkit::{Connect, Jvm};
+
+use super::*;
+use crate::groups::moved::produced;
+
+/// What kmirror has copied is exact. Before that offset syncs tell: nothing is skipped, and what is consumed again is no more than is told.
+#[tokio::test]
+async fn groups_skip_nothing_after_a_take_over() -> Result<()> {
+    const LOT: usize = 3_000;
+    let (pair, alias) = (pair().await?, unique("src").replace('-', ""));
+    let (from, to, topic) = (pair.source.clone(), pair.target.clone(), unique("taken"));
+    create_topic(&from, &topic, PARTITIONS, 1, &[]).await?;
+    let java = Java::new(&kafka_version()).await?;
+    let group = unique("connect");
+    let storage =
+        ["config", "offset", "status"].map(|kind| (format!("{kind}.storage.topic"), format!("{group}-{kind}")));
+    let mut properties: Vec<(&str, &str)> = storage.iter().map(|(key, topic)| (key.as_str(), topic.as_str())).collect();
+    properties.push(("group.id", &group));
+    let mut connect = Connect::start(&java, &to, Jvm::quick(512), &properties).await?;
+    let more = [("source.cluster.alias", alias.as_str()), ("source.consumer.isolation.level", "read_committed")];
+    connect.put_connector("mirror", &connector(&from, &to, &topic, &more)).await?;
+    connect.wait_running("mirror", 1, DEADLINE).await?;
+    // Over some time, as syncs are written.
+    for lot in 0..3 {
+        produced(&from, &topic, lot, LOT / 3).await?;
+        wait_until("MirrorMaker's copy", DEADLINE, async || {
+            let (source, target) = (readable(&from, &topic).await?, readable(&to, &format!("{alias}.{topic}")).await?);
+            let counts = |of: &Readable| of.iter().map(Vec::len).collect::<Vec<_>>();
+            ensure!(counts(&source) == counts(&target), "{:?} of {:?}", counts(&target), counts(&source));
+            Ok(())
+        })
+        .await?;
+    }
+    connect.stop().await?;
+    let worker = properties.iter().fold(Kmirror::on(&to), |worker, (key, value)| worker.property(key, value));
+    let worker = worker.start().await?;
+    worker.wait_running("mirror", 1).await?;
+    let scene = Scene { pair, alias, worker };
+    produced(&from, &topic, 3, LOT).await?;
+    let source = readable(&from, &topic).await?;
+    let target = scene.wait_mirrored(&topic, &source).await?;
+
+    let prefix = unique("taken");
+    let behinds = [0, 1, 100, LOT - 1, LOT, LOT + 1, LOT + 150, 2 * LOT - 10];
+    for records in behinds {
+        let offsets: Vec<_> = source.iter().map(|offsets| behind(offsets, records)).collect();
+        commit(&scene.source(), &format!("{prefix}-{records}"), &topic, &offsets).await?;
+    }
+    let groups = format!("{prefix}-.*");
+    let more = [("emit.checkpoints.interval.seconds", "1"), ("groups", groups.as_str()), ("topics", &topic)];
+    scene.worker.put_connector("groups", &scene.config("Checkpoint", &more)).await?;
+    let told = scene
+        .worker
+        .until("all groups to be told of", DEADLINE, async || {
+            let told = scene.told().await?;
+            ensure!(told.len() == behinds.len() * source.len(), "{} partitions", told.len());
+            Ok(told)
+        })
+        .await?;
+    let mut of_theirs = 0;
+    for records in behinds {
+        for (partition, (source, target)) in (0..).zip(source.iter().zip(&target)) {
+            let told = &told[&(format!("{prefix}-{records}"), topic.clone(), partition)];
+            let Some(goes_on_at) = told["target_offset"].as_i64() else {
+                ensure!(records > LOT && told["outcome"] == "BEFORE_SYNCS", "{told}");
+                continue;
+            };
+            let judged = judge(source, behind(source, records), target, goes_on_at);
+            let most_again = if records > LOT { told["again"].as_u64().with_context(|| told.to_string())? } else { 0 };
+            ensure!(judged.skipped == 0 && judged.again <= most_again, "{records} behind: {judged:?}, {told}");
+            ensure!((told["outcome"] == "EXACT") == (most_again == 0), "{told}");
+            of_theirs += usize::from(records > LOT);
+        }
+    }
+    ensure!(of_theirs > 0, "no group was told of what MirrorMaker copied: {told:?}");
+    Ok(())
+}
