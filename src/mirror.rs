@@ -30,9 +30,7 @@ pub use checkpoints::{
     Checkpoint, CheckpointOutcome, Checkpoints, CommittedOffset, Emission, Exactness, Knowledge, LoadingCheckpoints,
     TargetOffset, Translatable, Untranslated, checkpoint_topic,
 };
-pub use groups::{
-    GroupSelection, GroupSync, NotWritten, PartitionSync, TargetGroup, WriteReason, deal_groups,
-};
+pub use groups::{GroupSelection, GroupSync, NotWritten, PartitionSync, TargetGroup, WriteReason, deal_groups};
 pub use heartbeats::HeartbeatConnector;
 pub use reach::SourceCheck;
 pub use selection::{Destination, MirroredTopic, Selected, Selection};
@@ -40,6 +38,8 @@ pub use source_connector::{AclView, SourceConnector};
 pub use syncs::{OffsetSync, OffsetSyncStore, OffsetSyncWriter, SyncTranslation, SyncsFlush};
 
 use std::time::Duration;
+
+use crate::offsets;
 
 /// Why a connector cannot run, or a step of it failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -110,11 +110,25 @@ pub enum Error {
     /// No replication policy can be made of the settings.
     #[error("replication policy: {0}")]
     Policy(String),
+    /// The offset map could not be read or written.
+    #[error("{operation} failed: {cause}")]
+    Map {
+        /// What was to be done.
+        operation: &'static str,
+        /// The map's error; it names its topic and the cause.
+        #[source]
+        cause: Box<offsets::Error>,
+    },
 }
 
 impl Error {
     /// For `map_err`: a call that failed while doing `operation`.
     fn during(operation: &'static str) -> impl FnOnce(wire::Error) -> Self {
         move |cause| Self::Cluster { operation, cause: Box::new(cause) }
+    }
+
+    /// As [`Self::during`], of the offset map.
+    fn of_map(operation: &'static str) -> impl FnOnce(offsets::Error) -> Self {
+        move |cause| Self::Map { operation, cause: Box::new(cause) }
     }
 }

@@ -7,7 +7,6 @@ use super::{
     client::{is_connection_setting, roles_of},
     compression,
     keys::{CLIENT_KEYS, ClientRole, DEDICATED_KEYS, TASK_KEYS, WORKER_KEYS, connector_keys},
-    values::Values,
 };
 
 /// Prefixes under which a connector's client settings come, and whose they are. Those of the data's producer are apart.
@@ -118,12 +117,7 @@ impl<'a> Findings<'a> {
 
 /// Hints on a MirrorSourceConnector's configuration, one a subject. `unread` are keys under `transforms.` and
 /// `predicates.` that nothing reads.
-pub(super) fn source_connector_hints(
-    raw: &Properties,
-    values: &Values,
-    compression: Compression,
-    unread: &[&str],
-) -> Vec<Hint> {
+pub(super) fn source_connector_hints(raw: &Properties, compression: Compression, unread: &[&str]) -> Vec<Hint> {
     let Findings { ignored, overrides, tuning, misspelt, own: mut hints } =
         Findings::of(ConnectorClass::MirrorSource, raw);
     hints.extend(misspelt_hint(&misspelt));
@@ -141,7 +135,6 @@ pub(super) fn source_connector_hints(
     }
     hints.extend(without_effect_hint(&tuning));
     hints.extend(ignored.hint());
-    hints.extend(not_built_hint(values));
     hints
 }
 
@@ -218,9 +211,6 @@ fn misspelt_hint(misspelt: &[(&str, String)]) -> Option<Hint> {
     (!texts.is_empty()).then(|| Hint::Warn(format!("not known: {}", texts.join(", "))))
 }
 
-/// Keys of a MirrorSourceConnector for what it can't do yet, and the value that asks for nothing.
-pub(super) const NOT_BUILT: [(&str, &str); 1] = [("kmirror.topic.deletion", "never")];
-
 /// Keys of a worker that have no effect yet.
 pub(super) const NOT_BUILT_OF_WORKER: [&str; 5] = [
     "admin.listeners",
@@ -229,13 +219,6 @@ pub(super) const NOT_BUILT_OF_WORKER: [&str; 5] = [
     "access.control.allow.methods",
     "response.http.headers.config",
 ];
-
-fn not_built_hint(values: &Values) -> Option<Hint> {
-    let is_on = |(key, off): &&(&str, &str)| values.shown(key).is_some_and(|value| value != *off);
-    let on: Vec<&str> = NOT_BUILT.iter().filter(is_on).map(|(key, _)| *key).collect();
-    (!on.is_empty() && values.boolean("enabled"))
-        .then(|| Hint::Warn(format!("on, and without effect in this version: {}", on.join(", "))))
-}
 
 /// Hints on a worker's configuration, one a subject.
 pub(super) fn worker_hints(raw: &Properties) -> Vec<Hint> {
@@ -453,8 +436,7 @@ mod tests {
     /// All hints by level and text.
     fn hints(pairs: &[(&str, &str)]) -> Vec<(char, String)> {
         let raw = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let values = Values::read(connector_keys(ConnectorClass::MirrorSource), &raw);
-        let hints = source_connector_hints(&raw, &values, Compression::Keep, &[]).into_iter().map(|hint| match hint {
+        let hints = source_connector_hints(&raw, Compression::Keep, &[]).into_iter().map(|hint| match hint {
             Hint::Info(text) => ('I', text),
             Hint::Warn(text) => ('W', text),
         });
@@ -491,7 +473,6 @@ mod tests {
             ("source.producer.linger.ms", "1", Some(('W', "accepted, without effect in this version: "))),
             ("source.producer.security.protocol", "PLAINTEXT", None),
             ("kmirror.topic.deletion", "never", None),
-            ("kmirror.topic.deletion", "1", Some(('W', "on, and without effect in this version: "))),
             ("source.cluster.ssl.truststore.location", "x", None),
             ("source.consumer.max.poll.records", "1", Some(('W', "accepted, without effect in this version: "))),
             ("consumer.check.crcs", "1", Some(('W', "accepted, without effect in this version: "))),
@@ -593,8 +574,7 @@ mod tests {
 
         let uncompressed = |pairs: &[(&str, &str)]| {
             let raw = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-            let values = Values::read(connector_keys(ConnectorClass::MirrorSource), &raw);
-            let hints = source_connector_hints(&raw, &values, Compression::Configured(Compressor::None), &[]);
+            let hints = source_connector_hints(&raw, Compression::Configured(Compressor::None), &[]);
             hints.iter().any(|hint| matches!(hint, Hint::Warn(text) if text.contains("writes batches uncompressed")))
         };
         assert!(uncompressed(&[]));

@@ -6,8 +6,7 @@ use super::{
     CLIENT_KEYS, ClientRole, ConnectorClass, Default, KMIRROR_CHECKPOINT_KEYS, KMIRROR_SOURCE_KEYS, Key, Kind,
     MIRROR_CHECKPOINT_KEYS, MIRROR_HEARTBEAT_KEYS, MIRROR_KEYS, MIRROR_SOURCE_KEYS, PREDICATE_KEYS, PREDICATES,
     SECURITY_KEYS, SOURCE_CONNECTOR_KEYS, TRANSFORMATION_KEYS, TRANSFORMATIONS, WORKER_KEYS,
-    hints::{NOT_BUILT, NOT_BUILT_OF_WORKER},
-    keys_of_class, plugins,
+    hints::NOT_BUILT_OF_WORKER, keys_of_class, plugins,
 };
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
@@ -101,12 +100,7 @@ fn classes(text: &mut String, classes: &[&str]) {
 }
 
 fn table(text: &mut String, keys: &[Key]) {
-    // Only the tables of those who would do what is not built yet.
-    let is_source = keys == MIRROR_SOURCE_KEYS || keys == KMIRROR_SOURCE_KEYS;
-    let not_built = |name: &str| match keys == WORKER_KEYS {
-        true => NOT_BUILT_OF_WORKER.contains(&name),
-        false => is_source && NOT_BUILT.iter().any(|(key, _)| *key == name),
-    };
+    let not_built = |name: &str| keys == WORKER_KEYS && NOT_BUILT_OF_WORKER.contains(&name);
     text.push_str("\n| key | type | default | allowed | meaning |\n|---|---|---|---|---|\n");
     for key in keys {
         let default = match key.default {

@@ -154,6 +154,14 @@ impl SourceConnectorConfig {
         let sync_topic_acls = interval("sync.topic.acls", &values, &mut errors);
         let acls = AclConfig::read(&values, &mut errors);
 
+        let topic_deletion =
+            values.text("kmirror.topic.deletion").and_then(|delay| delay.parse().ok()).map(Duration::from_millis);
+        let offset_map = values.boolean("kmirror.offset.map.enabled");
+        if let Some(after) = topic_deletion.filter(|_| !offset_map) {
+            let reason = "which topics were made is noted in the offset map, and kmirror.offset.map.enabled is false";
+            errors.push(ConfigError::invalid("kmirror.topic.deletion", &after.as_millis().to_string(), reason));
+        }
+
         let (Ok(auto_offset_reset), Ok(isolation_level), Ok(fetch), Ok(compression), Ok(poison)) =
             (auto_offset_reset, isolation_level, fetch, compression, poison)
         else {
@@ -175,10 +183,7 @@ impl SourceConnectorConfig {
             sync_topic_configs,
             sync_topic_acls,
             acls,
-            topic_deletion: values
-                .text("kmirror.topic.deletion")
-                .and_then(|delay| delay.parse().ok())
-                .map(Duration::from_millis),
+            topic_deletion,
             offset_syncs,
             replication_factor: values.number("replication.factor").unwrap_or(-1),
             heartbeats_replication: values.boolean("heartbeats.replication.enabled"),
@@ -188,11 +193,11 @@ impl SourceConnectorConfig {
             max_bytes_per_second: values.cap("kmirror.max.bytes.per.second"),
             transforms,
             compression,
-            offset_map: values.boolean("kmirror.offset.map.enabled"),
+            offset_map,
             join_small_batches: values.boolean("kmirror.join.small.batches"),
             poison,
             gaps: gap_policies(&values),
-            hints: hints::source_connector_hints(raw, &values, compression, &unread),
+            hints: hints::source_connector_hints(raw, compression, &unread),
         };
         ConfigErrors::or(errors, config)
     }

@@ -48,11 +48,6 @@ impl Values {
         matches!(self.get(name), Some(Value::Boolean(true)))
     }
 
-    /// The value as text, whatever its type.
-    pub(super) fn shown(&self, name: &str) -> Option<String> {
-        self.get(name).map(ToString::to_string)
-    }
-
     /// The number, where it fits the type asked for; the registry's valid values see to that.
     pub(super) fn number<T: TryFrom<i64>>(&self, name: &str) -> Option<T> {
         match self.get(name) {

@@ -1,6 +1,7 @@
 //! MirrorSourceConnector: reaches the clusters, keeps the target's topics, tells the tasks what to copy.
 
 mod beside;
+mod deletion;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -8,6 +9,7 @@ use tokio::{sync::watch, task::JoinSet};
 use tracing::{error, info, warn};
 use wire::{Cluster, ClusterConfig, Codec, Levels, TopicPartition};
 
+use self::deletion::Deletion;
 use super::{
     AclDifference, Destination, Error, MirroredTopic, Selection, SourceCheck, SyncsFlush,
     acls::Acls,
@@ -61,6 +63,8 @@ pub struct SourceConnector {
     emitting: Option<Arc<Emitting>>,
     /// What is done beside the copy, aborted with the connector.
     beside: JoinSet<()>,
+    /// `kmirror.topic.deletion`; absent for never.
+    deletion: Option<Deletion>,
 }
 
 impl SourceConnector {
@@ -79,6 +83,7 @@ impl SourceConnector {
         // Known to the user by the connector's name for it, not by the worker's.
         let target = worker.with_alias(config.mirror.target_alias.as_str());
         let acls = Acls::new([&source, &target], &selection, &config.acls, config.mirror.admin_timeout);
+        let deletion = config.topic_deletion.map(|after| Deletion::new(after, &config.mirror.name));
         let mut connector = Self {
             source,
             source_config,
@@ -92,6 +97,7 @@ impl SourceConnector {
             acls,
             emitting: None,
             beside: JoinSet::new(),
+            deletion,
         };
         if connector.config.mirror.enabled {
             connector.source_id = connector.check_clusters(worker).await?;
@@ -159,6 +165,11 @@ impl SourceConnector {
         );
         let there = selected.topics.iter().filter(|topic| outcome.partitions.contains_key(&topic.remote)).cloned();
         self.mirrored.send_replace(Some(there.collect()));
+        if let Some(deletion) = &mut self.deletion {
+            deletion.wanted = selected.topics.iter().map(|topic| topic.remote.clone()).collect();
+            deletion.listed = metadata.into_iter().map(|topic| topic.name).collect();
+            deletion.made.extend(outcome.made);
+        }
         self.topics = selected.topics.len() + selected.failures.len();
         self.failures = outcome.failures;
         self.failures.extend(selected.failures);
@@ -454,7 +465,7 @@ mod tests {
         };
         let outcome = Outcome {
             partitions: BTreeMap::from([("A.b".to_owned(), 2), ("A.a".to_owned(), 9), ("A.c".to_owned(), 1)]),
-            failures: BTreeMap::new(),
+            ..Outcome::default()
         };
         let topics = [topic("b", 2), topic("a", 1), topic("c", 3), topic("failed", 4)];
         let names: Vec<String> = mirrored_partitions(&topics, &outcome).iter().map(ToString::to_string).collect();

@@ -29,6 +29,8 @@ pub(super) struct Outcome {
     pub(super) partitions: BTreeMap<String, i32>,
     /// Source topics that have no (complete) remote topic, with the reason.
     pub(super) failures: BTreeMap<String, String>,
+    /// Topics that were made: source and remote.
+    pub(super) made: BTreeSet<(String, String)>,
 }
 
 /// What the target lacks.
@@ -204,6 +206,7 @@ async fn create(
             match result {
                 Ok(()) => {
                     info!(topic = topic.source, remote = name, partitions = topic.partitions, "created topic");
+                    outcome.made.insert((topic.source.clone(), name.clone()));
                     outcome.partitions.insert(name, topic.partitions);
                 }
                 // Somebody was faster; the next refresh raises its partitions if need be.

@@ -9,7 +9,7 @@ use super::{
     anchor::{Anchor, Link, same_topics},
     translation::Translation,
 };
-use crate::records::offset_map::{AnchorValue, BlockId, BlockValue, Era, MapRecord, Place, Runs};
+use crate::records::offset_map::{AnchorValue, BlockId, BlockValue, Era, MadeIds, MadeTopic, MapRecord, Place, Runs};
 
 /// Where the topic has a block, and what it covers. Forty bytes, for each block that there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(super) struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     links: HashMap<Link, LinkMap>,
+    /// Topics that were made.
+    made: HashMap<MadeTopic, MadeIds>,
     /// Numbers links, for the cache.
     met: u64,
 }
@@ -67,10 +69,23 @@ impl Index {
         self.links.get_mut(link)
     }
 
+    /// Topics that were made.
+    pub(super) fn made(&self) -> &HashMap<MadeTopic, MadeIds> {
+        &self.made
+    }
+
     /// Takes a record in; records come in the topic's order.
     pub(super) fn apply(&mut self, offset: i64, record: MapRecord) {
         let link = match &record {
             MapRecord::Anchor(link, _) | MapRecord::Block(link, ..) => Link::from(link.clone()),
+            MapRecord::Made(made, Some(ids)) => {
+                self.made.insert(made.clone(), ids.clone());
+                return;
+            }
+            MapRecord::Made(made, None) => {
+                self.made.remove(made);
+                return;
+            }
         };
         let met = &mut self.met;
         let map = self.links.entry(link.clone()).or_insert_with(|| {
@@ -82,6 +97,7 @@ impl Index {
             MapRecord::Anchor(_, None) => map.anchor = None,
             MapRecord::Block(_, id, Some(value)) => map.insert(id, offset, &value),
             MapRecord::Block(_, id, None) => map.remove(id),
+            MapRecord::Made(..) => {}
         }
         if map.anchor.is_none() && map.blocks.is_empty() && map.void.is_empty() {
             self.links.remove(&link);

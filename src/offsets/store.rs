@@ -16,7 +16,7 @@ use super::{
     index::{Entry, Index},
     topic::{Log, Pair, TopicLog, prepare},
 };
-use crate::records::offset_map::{BlockId, MapKey, MapLink, MapRecord, Runs};
+use crate::records::offset_map::{BlockId, MadeIds, MadeTopic, MapKey, MapLink, MapRecord, Runs};
 
 pub use opened::OpenMaps;
 
@@ -187,6 +187,44 @@ impl OffsetMaps {
         // The anchor last: without it nobody knows of blocks that are left.
         let keys = blocks.into_iter().map(Some).chain([None]);
         self.shared.append(&mut progress, keys.map(|id| tombstone(link, id)).collect()).await
+    }
+
+    /// Topics of the target that a connector made.
+    #[must_use]
+    pub fn made(&self, connector: &str) -> Vec<(MadeTopic, MadeIds)> {
+        let index = self.shared.index();
+        let own = index.made().iter().filter(|(made, _)| made.connector == connector);
+        own.map(|(made, ids)| (made.clone(), ids.clone())).collect()
+    }
+
+    /// Stores which topics were made.
+    ///
+    /// # Errors
+    /// When the cluster does not take it within the request timeout.
+    pub async fn note_made(&self, made: &[(MadeTopic, MadeIds)]) -> Result<(), Error> {
+        let pair = |(made, ids): &(MadeTopic, MadeIds)| {
+            let key = MapKey::Made(made.clone()).encode();
+            let value = ids.encode(&key);
+            (Some(key), Some(value))
+        };
+        let mut progress = self.shared.progress.lock().await;
+        self.shared.append(&mut progress, made.iter().map(pair).collect()).await
+    }
+
+    /// Deletes all records about a topic that was made, those of its copies too: it is gone.
+    ///
+    /// # Errors
+    /// When the cluster does not take the tombstones within the request timeout: some may be left.
+    pub async fn forget_made(&self, made: &MadeTopic) -> Result<(), Error> {
+        let is_of = |link: &Link| {
+            (link.connector.as_str(), link.source.topic.as_str(), link.target.topic.as_str())
+                == (made.connector.as_str(), made.source.as_str(), made.target.as_str())
+        };
+        for link in self.links().iter().filter(|link| is_of(link)) {
+            self.forget(link).await?;
+        }
+        let mut progress = self.shared.progress.lock().await;
+        self.shared.append(&mut progress, vec![(Some(MapKey::Made(made.clone()).encode()), None)]).await
     }
 
     /// Deletes the blocks of a link that speak only of what the source no longer has. For its owner to call.

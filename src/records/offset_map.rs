@@ -1,8 +1,9 @@
 //! Records of the offset map's topic, `mm2-offset-map.<source alias>.internal`: where the records of a source partition stand in the target.
 //!
-//! Two kinds, told apart by the first byte of the key. An *anchor* (`a`), one per link, says how far a copy is, which stretches of the source
-//! the map covers, and has the newest runs in it. A *block* (`b`) has runs that are finished. Keys bind connector, both topics and partitions,
-//! and for a block its number and the generation of its owner.
+//! Three kinds, told apart by the first byte of the key. An *anchor* (`a`), one per link, says how far a copy is, which stretches of the source
+//! the map covers, and has the newest runs in it. A *block* (`b`) has runs that are finished. Their keys bind connector, both topics and
+//! partitions, and for a block its number and the generation of its owner. A *made* topic (`t`) says that the target's topic was made for the
+//! source's, and which ones they were; its key binds connector and both topics.
 //!
 //! Numbers are LEB128, seven bits a byte; those that may be negative are zig-zag. A value is
 //! `version | fields | CRC-32C of key and all before it (4 bytes, little-endian)`.
@@ -22,6 +23,7 @@ use super::{BadRecord, lossy};
 const VERSION: u8 = 1;
 const ANCHOR: u8 = b'a';
 const BLOCK: u8 = b'b';
+const MADE: u8 = b't';
 const CRC_LEN: usize = 4;
 
 /// Whose map it is: one partition as one connector copies it.
@@ -55,6 +57,26 @@ pub struct BlockId {
     pub generation: u64,
 }
 
+/// A topic of the target that a connector made for one of its source.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MadeTopic {
+    /// Connector name.
+    pub connector: String,
+    /// Topic in the source cluster.
+    pub source: String,
+    /// Topic in the target cluster.
+    pub target: String,
+}
+
+/// Which ones they were: another topic of that name, or another cluster under that alias, is none of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MadeIds {
+    /// Cluster id of the source.
+    pub source_cluster: String,
+    /// Topic id in the target cluster.
+    pub target_id: u128,
+}
+
 /// A record's key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum MapKey {
@@ -62,6 +84,8 @@ pub enum MapKey {
     Anchor(MapLink),
     /// One of its blocks.
     Block(MapLink, BlockId),
+    /// A topic that was made.
+    Made(MadeTopic),
 }
 
 impl fmt::Display for MapKey {
@@ -69,6 +93,9 @@ impl fmt::Display for MapKey {
         match self {
             Self::Anchor(link) => write!(f, "anchor of {link}"),
             Self::Block(link, id) => write!(f, "block {} (generation {}) of {link}", id.number, id.generation),
+            Self::Made(MadeTopic { connector, source, target }) => {
+                write!(f, "making of {target} for {source} by {connector}")
+            }
         }
     }
 }
@@ -80,6 +107,11 @@ impl MapKey {
         let (kind, link, id) = match self {
             Self::Anchor(link) => (ANCHOR, link, None),
             Self::Block(link, id) => (BLOCK, link, Some(id)),
+            Self::Made(MadeTopic { connector, source, target }) => {
+                let mut bytes = vec![MADE];
+                [connector, source, target].into_iter().for_each(|name| put_text(&mut bytes, name));
+                return Bytes::from(bytes);
+            }
         };
         let mut bytes = vec![kind];
         put_text(&mut bytes, &link.connector);
@@ -107,6 +139,11 @@ impl MapKey {
     fn read(key: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(key);
         let kind = reader.byte().ok()?;
+        if kind == MADE {
+            let mut name = || reader.text().ok();
+            let made = MadeTopic { connector: name()?, source: name()?, target: name()? };
+            return reader.end().ok().map(|()| Self::Made(made));
+        }
         let link = MapLink {
             connector: reader.text().ok()?,
             source_topic: reader.text().ok()?,
@@ -298,6 +335,23 @@ pub enum MapRecord {
     Anchor(MapLink, Option<Box<AnchorValue>>),
     /// Runs that are finished.
     Block(MapLink, BlockId, Option<BlockValue>),
+    /// A topic that was made.
+    Made(MadeTopic, Option<MadeIds>),
+}
+
+impl MadeIds {
+    /// Value bytes of the record with this key.
+    #[must_use]
+    pub fn encode(&self, key: &[u8]) -> Bytes {
+        sealed(key, |to| {
+            put_text(to, &self.source_cluster);
+            to.extend(self.target_id.to_be_bytes());
+        })
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, &'static str> {
+        Ok(Self { source_cluster: reader.text()?, target_id: u128::from_be_bytes(reader.bytes()?) })
+    }
 }
 
 impl MapRecord {
@@ -318,6 +372,10 @@ impl MapRecord {
             MapKey::Block(link, id) => {
                 let value = body.map(|body| whole(body, BlockValue::read)).transpose().map_err(damaged)?;
                 Ok(Self::Block(link.clone(), *id, value))
+            }
+            MapKey::Made(made) => {
+                let value = body.map(|body| whole(body, MadeIds::read)).transpose().map_err(damaged)?;
+                Ok(Self::Made(made.clone(), value))
             }
         }
     }

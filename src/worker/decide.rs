@@ -242,6 +242,7 @@ mod tests {
             shares: Vec::new(),
             topics: 5,
             failures: failures[..count].iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            ..Refreshed::default()
         };
         let trace = |trouble: Option<&SourceTrouble>, refresh, count| {
             let (state, trace) = connector_state(trouble, refresh, &found(count));

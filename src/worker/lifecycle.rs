@@ -332,6 +332,7 @@ impl Lifecycle {
                 self.refresh_failures.0 = 0;
                 self.found = found;
                 self.settle().await;
+                self.forget_orphans().await;
             }
             Err(error) if self.phase == Phase::Running => {
                 tracing::warn!(connector = self.name, "refreshing topics failed, tasks go on as they are: {error}");

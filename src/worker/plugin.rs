@@ -5,7 +5,7 @@ mod heartbeat;
 mod ticking;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -105,6 +105,8 @@ pub(super) struct Refreshed {
     pub(super) topics: usize,
     /// Those of them that are not, or not fully, and why.
     pub(super) failures: BTreeMap<String, String>,
+    /// Topics of the source that are gone at both ends: their positions have no meaning any more.
+    pub(super) orphans: BTreeSet<String>,
 }
 
 /// A connected connector.
@@ -292,7 +294,9 @@ impl Connector for Connected {
             opened.map_err(|error| causes(&error))?;
             let partitions = synced.map_err(|error| causes(&error))?;
             let shares = self.connector.task_partitions(&partitions).into_iter().map(Share::Partitions).collect();
-            Ok(Refreshed { shares, topics: self.connector.topics(), failures: self.connector.failures().clone() })
+            let orphans = self.connector.delete_orphans(self.maps.get()).await;
+            let (topics, failures) = (self.connector.topics(), self.connector.failures().clone());
+            Ok(Refreshed { shares, topics, failures, orphans })
         })
     }
 

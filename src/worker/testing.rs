@@ -279,7 +279,8 @@ impl Connector for FakeConnector {
             for (n, partition) in partitions.into_iter().enumerate() {
                 split[n % count].push(partition);
             }
-            Ok(Refreshed { shares: split.into_iter().map(Share::Partitions).collect(), topics, failures })
+            let shares = split.into_iter().map(Share::Partitions).collect();
+            Ok(Refreshed { shares, topics, failures, ..Refreshed::default() })
         })
     }
 

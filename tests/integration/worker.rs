@@ -2,6 +2,7 @@
 
 mod brokers;
 mod caps;
+mod deletion;
 mod lifecycle;
 mod offsets;
 mod own_cluster;

@@ -142,7 +142,9 @@ pub const KMIRROR_SOURCE_KEYS: &[Key] = &[
         String,
         Value("never"),
         "When a topic that kmirror made is deleted on the target after its source topic was deleted: never, or the time in ms \
-         for which the source topic has to be gone. MirrorMaker has no such key and never deletes one.",
+         for which the source topic has to be gone, which is looked at with each refresh.topics.interval.seconds. Topics \
+         that were there before, or that somebody has made again since, are left. MirrorMaker has no such key and never \
+         deletes one.",
     )
     .importance(Medium)
     .valid(Valid::WordOrAtLeast("never", 0)),

@@ -182,6 +182,11 @@ fn one_error_a_key() {
             "exactly.once.support",
             "isolation.level of the source's consumer has to be read_committed",
         ),
+        (
+            "kmirror.topic.deletion=5\nkmirror.offset.map.enabled=false",
+            "kmirror.topic.deletion",
+            "is noted in the offset map, and kmirror.offset.map.enabled is false",
+        ),
         ("kmirror.topic.deletion=1 h", "kmirror.topic.deletion", "Value must be never, or a number of at least 0"),
         ("kmirror.acls.remove=x", "kmirror.acls.remove", "either true or false"),
         (

@@ -127,7 +127,7 @@ impl World {
         match &record {
             MapRecord::Block(_, id, Some(block)) => drop(self.blocks.get_mut().insert(*id, block.runs.clone())),
             MapRecord::Block(_, id, None) => drop(self.blocks.get_mut().remove(id)),
-            MapRecord::Anchor(..) => {}
+            MapRecord::Anchor(..) | MapRecord::Made(..) => {}
         }
         self.index.apply(self.next, record);
         self.next += 1;

@@ -196,7 +196,7 @@ async fn an_owner_that_was_superseded_is_told_and_does_no_harm() {
     }
     let generation_of = |key| match key {
         MapKey::Block(_, id) => Some(id.generation),
-        MapKey::Anchor(_) => None,
+        MapKey::Anchor(_) | MapKey::Made(_) => None,
     };
     // 4,200 runs: eight blocks, none of them the old owner's.
     let generations: Vec<_> = log.topic().keys().into_iter().filter_map(generation_of).collect();
@@ -369,4 +369,34 @@ fn the_cache_keeps_what_was_used_last() {
     cache.put(key(most), Arc::new(Runs::new(0)));
     assert_eq!(cache.blocks.len(), CACHED_BLOCKS);
     assert!(cache.get(key(0)).is_some() && cache.get(key(1)).is_none() && cache.get(key(most)).is_some());
+}
+
+#[tokio::test]
+async fn topics_that_were_made_are_known_until_they_are_forgotten() {
+    let made = |source: &str| MadeTopic {
+        connector: link().connector,
+        source: source.to_owned(),
+        target: format!("A.{source}"),
+    };
+    let log = MemoryLog::default();
+    let (maps, other) = (log.open(1).await, log.open(2).await);
+    let of_link = MadeTopic { target: link().target.topic, ..made(&link().source.topic) };
+    let ids = |target_id| MadeIds { source_cluster: "x".to_owned(), target_id };
+    let noted = [(of_link.clone(), ids(7)), (made("other"), ids(u128::MAX))];
+    maps.note_made(&noted).await.unwrap();
+    store(&maps, &mut maps.writer(&link()), 1, 1_000).await;
+    other.read_on().await.unwrap();
+    for maps in [&maps, &other, &log.open(3).await] {
+        let mut found = maps.made(&link().connector);
+        found.sort();
+        let mut wanted = noted.to_vec();
+        wanted.sort();
+        assert_eq!(found, wanted);
+        assert_eq!(maps.made("somebody else's"), []);
+    }
+    maps.forget_made(&of_link).await.unwrap();
+    for maps in [&maps, &log.open(4).await] {
+        assert_eq!(maps.made(&link().connector), [(made("other"), ids(u128::MAX))]);
+        assert_eq!(maps.links(), [], "its copies are forgotten too");
+    }
 }

@@ -178,3 +178,19 @@ proptest! {
         let _ = MapKey::decode(&garbage);
     }
 }
+
+proptest! {
+    #[test]
+    fn made_topics_are_read_as_they_were_written(names in any::<[String; 4]>(), target_id: u128, byte: usize, bit in 0..8_u32) {
+        let [connector, source, target, source_cluster] = names;
+        let (made, ids) = (MadeTopic { connector, source, target }, MadeIds { source_cluster, target_id });
+        let key = MapKey::Made(made.clone()).encode();
+        let value = ids.encode(&key);
+        prop_assert_eq!(MapRecord::decode(Some(&key), Some(&value)), Ok(MapRecord::Made(made.clone(), Some(ids))));
+        prop_assert_eq!(MapRecord::decode(Some(&key), None), Ok(MapRecord::Made(made, None)));
+        let mut damaged = value.to_vec();
+        let at = byte % damaged.len();
+        damaged[at] ^= 1 << bit;
+        prop_assert!(MapRecord::decode(Some(&key), Some(&damaged)).is_err());
+    }
+}

@@ -9,7 +9,7 @@ use super::{Context, Lifecycle, Phase};
 use crate::{
     config::Properties,
     flow::{Positions, StoredPosition},
-    records::{State, StatusKey, TaskId},
+    records::{OffsetPartition, SourcePartition, State, StatusKey, TaskId},
     worker::{
         decide::{task_configs, task_state, to_drain},
         plugin::{Share, Task},
@@ -82,6 +82,28 @@ impl Lifecycle {
         self.schedule_refresh(Duration::MAX);
         self.show_connector();
         self.show_tasks();
+    }
+
+    /// Deletes the positions of topics that are gone at both ends: one made anew of the same name is copied from its start. No task has had
+    /// them since the refresh before.
+    pub(super) async fn forget_orphans(&mut self) {
+        let (orphans, Some(source)) = (std::mem::take(&mut self.found.orphans), &self.source) else { return };
+        if let Some(unsaved) = self.unsaved.get_mut(&source.alias) {
+            unsaved.retain(|partition, _| !orphans.contains(&partition.topic));
+        }
+        let stored = self.context.stores.offset.positions(&self.name, &source.alias).into_keys();
+        let gone =
+            stored.filter(|partition| orphans.contains(&partition.topic)).map(|TopicPartition { topic, partition }| {
+                let cluster = source.alias.clone();
+                (OffsetPartition::Source(SourcePartition { cluster, topic, partition }), None)
+            });
+        let gone: Vec<_> = gone.collect();
+        if gone.is_empty() {
+            return;
+        }
+        if let Err(error) = self.context.stores.offset.alter(&self.name, gone).await {
+            tracing::warn!(connector = self.name, "positions of {orphans:?}, which are gone, are left: {error}");
+        }
     }
 
     fn start_task(&mut self, number: usize, share: &Share, config: Properties) {
