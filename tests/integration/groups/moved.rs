@@ -17,7 +17,7 @@ async fn processed(bootstrap: &str, group: &str, topic: &str, count: usize) -> R
     Ok(told.stdout.lines().map(str::to_owned).collect())
 }
 
-/// Records whose values nobody else has; of three lots one is a transaction that is aborted.
+/// Records whose values nobody else has, in each partition behind a transaction that is aborted.
 pub(super) async fn produced(bootstrap: &str, topic: &str, lot: usize, count: usize) -> Result<Vec<String>> {
     let mut all = Vec::new();
     for partition in 0..PARTITIONS {
