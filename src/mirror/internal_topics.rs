@@ -25,7 +25,7 @@ pub(super) async fn make_compacted(cluster: &Cluster, topic: &str, replication_f
     for (topic, made) in made {
         let cluster = cluster.alias();
         match made {
-            Ok(()) => tracing::info!(topic, cluster, "created internal topic {topic}"),
+            Ok(_) => tracing::info!(topic, cluster, "created internal topic {topic}"),
             Err(error) => match error.response() {
                 Some(ResponseError::TopicAlreadyExists) => {}
                 Some(ResponseError::TopicAuthorizationFailed | ResponseError::ClusterAuthorizationFailed) => {

@@ -29,8 +29,8 @@ pub(super) struct Outcome {
     pub(super) partitions: BTreeMap<String, i32>,
     /// Source topics that have no (complete) remote topic, with the reason.
     pub(super) failures: BTreeMap<String, String>,
-    /// Topics that were made: source and remote.
-    pub(super) made: BTreeSet<(String, String)>,
+    /// Topics that were made: source and remote, and the remote's id (0 from brokers before 2.8).
+    pub(super) made: BTreeMap<(String, String), u128>,
 }
 
 /// What the target lacks.
@@ -204,9 +204,9 @@ async fn create(
                 continue;
             };
             match result {
-                Ok(()) => {
+                Ok(id) => {
                     info!(topic = topic.source, remote = name, partitions = topic.partitions, "created topic");
-                    outcome.made.insert((topic.source.clone(), name.clone()));
+                    outcome.made.insert((topic.source.clone(), name.clone()), id);
                     outcome.partitions.insert(name, topic.partitions);
                 }
                 // Somebody was faster; the next refresh raises its partitions if need be.

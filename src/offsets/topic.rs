@@ -78,7 +78,7 @@ pub(super) async fn prepare(cluster: &Cluster, topic: &str, replication_factor: 
         };
         for (_, made) in cluster.create_topics(&[new]).await.map_err(failed)? {
             match made {
-                Ok(()) => tracing::info!(topic, "created offset map {topic} in cluster {}", cluster.alias()),
+                Ok(_) => tracing::info!(topic, "created offset map {topic} in cluster {}", cluster.alias()),
                 Err(error) if error.response() == Some(ResponseError::TopicAlreadyExists) => {}
                 Err(error) => return Err(failed(error)),
             }

@@ -71,7 +71,7 @@ async fn prepare(
     if !missing.is_empty() {
         for (topic, made) in cluster.create_topics(&missing).await? {
             match made {
-                Ok(()) => tracing::info!(topic, "created storage topic {topic} in cluster {}", cluster.alias()),
+                Ok(_) => tracing::info!(topic, "created storage topic {topic} in cluster {}", cluster.alias()),
                 Err(error) if error.response() == Some(ResponseError::TopicAlreadyExists) => {}
                 Err(error) => return Err(error.into()),
             }

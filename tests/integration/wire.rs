@@ -65,13 +65,15 @@ async fn topics_are_created_described_and_grown() -> Result<()> {
     let refused =
         NewTopic { name: unique("wire-bad"), configs: vec![("no.such.key".to_owned(), "1".to_owned())], ..new.clone() };
     let outcomes = cluster.create_topics(&[new.clone(), refused]).await?;
-    assert_eq!(outcomes[0], (name.clone(), Ok(())));
+    let id = outcomes[0].1.clone()?;
     let error = outcomes[1].1.clone().expect_err("an unknown setting");
     assert!(error.to_string().contains("INVALID_CONFIG") && error.to_string().contains("no.such.key"), "{error}");
     let again = cluster.create_topics(&[new]).await?;
     assert_eq!(again[0].1.clone().expect_err("it exists").response(), Some(ResponseError::TopicAlreadyExists));
 
     ::testkit::wait_for_topic(&pair().await?.source, &name, 2).await?;
+    let told = cluster.topics(Some(std::slice::from_ref(&name))).await?;
+    assert_eq!((id, outcomes[0].0.as_str()), (told[0].id, name.as_str()));
     let configs = cluster.describe_topic_configs(&[name.clone(), "no-such-topic".to_owned()], None).await?;
     let entries = configs[0].1.clone()?;
     let retention = entries.iter().find(|e| e.name == "retention.ms").expect("retention.ms");

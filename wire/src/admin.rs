@@ -47,23 +47,27 @@ fn text(value: &str) -> StrBytes {
 }
 
 impl Cluster {
-    /// Creates topics; the outcome of each is told beside its name, in the order given.
+    /// Creates topics; the outcome of each is told beside its name, in the order given: its id (KIP-516), 0 from brokers before 2.8.
     ///
     /// # Errors
     /// When nothing is known of the outcome: the controller could not be reached within the request timeout.
-    pub async fn create_topics(&self, topics: &[NewTopic]) -> Result<Vec<(String, Result<()>)>> {
+    pub async fn create_topics(&self, topics: &[NewTopic]) -> Result<Vec<(String, Result<u128>)>> {
         let mut outcomes = Vec::with_capacity(topics.len());
         for chunk in topics.chunks(TOPICS_PER_REQUEST) {
             let request = CreateTopicsRequest::default()
                 .with_timeout_ms(self.timeout_ms())
                 .with_topics(chunk.iter().map(creatable).collect());
-            let told = self
+            let (ids, told) = self
                 .routed(Route::Controller, &request, |answer| {
+                    let ids = answer.topics.iter().map(|t| (t.name.to_string(), t.topic_id.as_u128()));
+                    let ids: HashMap<String, u128> = ids.collect();
                     let results = answer.topics.into_iter().map(|t| (t.name, t.error_code, t.error_message));
-                    self.controller_told(CreateTopicsRequest::API, results)
+                    Ok((ids, self.controller_told(CreateTopicsRequest::API, results)?))
                 })
                 .await?;
-            self.read_outcomes(CreateTopicsRequest::API, chunk.iter().map(|t| &t.name), told, &mut outcomes);
+            let told = self.by_topic(CreateTopicsRequest::API, chunk.iter().map(|t| t.name.as_str()), told);
+            let id = |name: &String| ids.get(name).copied().unwrap_or(0);
+            outcomes.extend(chunk.iter().zip(told).map(|(t, told)| (t.name.clone(), told.map(|()| id(&t.name)))));
         }
         Ok(outcomes)
     }
@@ -85,9 +89,8 @@ impl Cluster {
                 self.controller_told(CreatePartitionsRequest::API, results)
             })
             .await?;
-        let mut outcomes = Vec::with_capacity(totals.len());
-        self.read_outcomes(CreatePartitionsRequest::API, totals.iter().map(|t| &t.0), told, &mut outcomes);
-        Ok(outcomes)
+        let told = self.by_topic(CreatePartitionsRequest::API, totals.iter().map(|t| t.0.as_str()), told);
+        Ok(totals.iter().map(|t| t.0.clone()).zip(told).collect())
     }
 
     /// Deletes topics by name; the outcome of each is told beside its name, in the order given. A topic that is not there is told as
@@ -203,17 +206,6 @@ impl Cluster {
 
     pub(crate) fn unanswered(&self, api: &'static str, name: &str) -> crate::Error {
         self.refused(api, name.to_owned(), UNKNOWN_SERVER_ERROR, Some("the answer leaves it out".to_owned()))
-    }
-
-    fn read_outcomes<'a>(
-        &self,
-        api: &'static str,
-        names: impl Iterator<Item = &'a String> + Clone,
-        told: Outcomes,
-        outcomes: &mut Vec<(String, Result<()>)>,
-    ) {
-        let told = self.by_topic(api, names.clone().map(String::as_str), told);
-        outcomes.extend(names.cloned().zip(told));
     }
 
     /// Outcomes in the order of the topics.

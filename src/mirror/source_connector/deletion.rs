@@ -27,8 +27,8 @@ pub(super) struct Deletion {
     pub(super) listed: BTreeSet<String>,
     /// Topics of the target that anything is copied to, as of the last refresh.
     pub(super) wanted: BTreeSet<String>,
-    /// Made, and not noted yet: source and target.
-    pub(super) made: BTreeSet<(String, String)>,
+    /// Made, and not noted yet: source and target, and the target's id.
+    pub(super) made: BTreeMap<(String, String), u128>,
     /// Since when sources have been gone.
     gone: BTreeMap<String, Instant>,
     /// Sources of which nothing is left in the target: whoever keeps their positions is told, or is about to be.
@@ -69,7 +69,7 @@ impl Deletion {
             after,
             listed: BTreeSet::new(),
             wanted: BTreeSet::new(),
-            made: BTreeSet::new(),
+            made: BTreeMap::new(),
             gone: BTreeMap::new(),
             told: BTreeSet::new(),
             left: BTreeSet::new(),
@@ -103,7 +103,7 @@ impl SourceConnector {
             return BTreeSet::new();
         };
         let limit = self.config.mirror.admin_timeout;
-        match within(limit, NOTING, ends.1, note(deletion, ends.1, connector, source_id, maps)).await {
+        match within(limit, NOTING, ends.1, note(deletion, connector, source_id, maps)).await {
             Ok(()) => deletion.troubles.worked(ends.1, NOTING),
             Err(error) => _ = deletion.troubles.failed(ends.1, NOTING, &error.to_string()),
         }
@@ -115,36 +115,20 @@ impl SourceConnector {
     }
 }
 
-async fn note(
-    deletion: &mut Deletion,
-    target: &Cluster,
-    connector: &str,
-    source_id: &str,
-    maps: &OffsetMaps,
-) -> Result<(), Error> {
-    if deletion.made.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<String> = deletion.made.iter().map(|(_, remote)| remote.clone()).collect();
-    let told = target.topics(Some(&names)).await.map_err(Error::during(NOTING))?;
-    let id = |name: &str| told.iter().find(|topic| topic.name == name && topic.error == 0).map(|topic| topic.id);
+async fn note(deletion: &mut Deletion, connector: &str, source_id: &str, maps: &OffsetMaps) -> Result<(), Error> {
     let mut noted = Vec::new();
-    for (source, remote) in &deletion.made {
-        match id(remote) {
-            // Brokers hear of it one after the other.
-            None => {}
-            Some(0) => {
-                warn!(connector, topic = remote, "brokers before 2.8 tell no ids of topics: it is never deleted")
-            }
-            Some(target_id) => {
-                let made =
-                    MadeTopic { connector: connector.to_owned(), source: source.clone(), target: remote.clone() };
-                noted.push((made, MadeIds { source_cluster: source_id.to_owned(), target_id }));
-            }
+    for ((source, target), &target_id) in &deletion.made {
+        if target_id == 0 {
+            warn!(connector, topic = target, "brokers before 2.8 tell no ids of topics: it is never deleted");
+            continue;
         }
+        let made = MadeTopic { connector: connector.to_owned(), source: source.clone(), target: target.clone() };
+        noted.push((made, MadeIds { source_cluster: source_id.to_owned(), target_id }));
     }
-    maps.note_made(&noted).await.map_err(Error::of_map(NOTING))?;
-    deletion.made.retain(|(_, remote)| id(remote).is_none());
+    if !noted.is_empty() {
+        maps.note_made(&noted).await.map_err(Error::of_map(NOTING))?;
+    }
+    deletion.made.clear();
     Ok(())
 }
 
