@@ -168,7 +168,8 @@ count_doctests() { # LOG
 }
 
 run_tests() { # STEP PROFILE KAFKA
-    local junit=$CARGO_TARGET_DIR/nextest/$2/junit.xml
+    # There, wherever the build goes.
+    local junit=target/nextest/$2/junit.xml
     rm -f "$junit"
     step "$1" env "KMIRROR_KAFKA_VERSION=$3" "$CARGO_TARGET_DIR/debug/testkit-supervisor" --brokers 3 -- \
         cargo nextest run --locked --workspace --profile "$2" --no-tests fail --color never
