@@ -22,7 +22,7 @@ use wire::{ProduceBatch, Produced, ProducerId, Recovery, ResponseError, TopicPar
 
 use self::{
     answer::Answer,
-    attempts::Attempts,
+    attempts::{Attempts, is_missing},
     gap::Leaving,
     landed::Landed,
     look::is_refused_before_append,
@@ -509,6 +509,8 @@ impl Partition {
             Unprepared::Stopped(reason) => *reason,
             Unprepared::Failed(cause) => {
                 let verdict = match &cause {
+                    // Leaders are slow to hear of topics made among thousands of others. Whether it is gone is told by the metadata.
+                    _ if is_missing(cause.response()) => Verdict::Refresh,
                     wire::Error::Broker { code, .. } => self.fetches.judge(*code, now),
                     other if other.recovery() == Recovery::Fatal => Verdict::Stop,
                     _ => Verdict::Wait,

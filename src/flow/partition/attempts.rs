@@ -38,6 +38,11 @@ pub(super) struct Attempts {
     pub(super) corrupt: u32,
 }
 
+/// Whoever answers so knows no such topic.
+pub(super) fn is_missing(error: Option<ResponseError>) -> bool {
+    matches!(error, Some(ResponseError::UnknownTopicOrPartition | ResponseError::UnknownTopicId))
+}
+
 impl Attempts {
     pub(super) fn new() -> Self {
         Self { not_before: None, backoff: Backoff::for_requests(), missing_since: None, seen: false, corrupt: 0 }
@@ -61,7 +66,7 @@ impl Attempts {
     /// Whether trying again can help against an error code.
     pub(super) fn judge(&mut self, code: i16, now: Instant) -> Verdict {
         let error = ResponseError::try_from_code(code);
-        let missing = matches!(error, Some(ResponseError::UnknownTopicOrPartition | ResponseError::UnknownTopicId));
+        let missing = is_missing(error);
         let grace = if self.seen { MISSING_GRACE } else { NEW_GRACE };
         let gone = missing && now.duration_since(*self.missing_since.get_or_insert(now)) >= grace;
         let corrupt = error == Some(ResponseError::CorruptMessage);
