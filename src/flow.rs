@@ -127,6 +127,24 @@ pub struct Anchoring {
     pub maps: OffsetMaps,
     /// Stored positions.
     pub positions: Arc<dyn Positions>,
+    /// What is known of copies that somebody else made before; absent where those are not to be looked into.
+    pub noted: Option<Arc<dyn NotedPairs>>,
+}
+
+/// Offsets of a record in the source and of its copy in the target.
+pub type Pair = (i64, i64);
+
+/// Tells where single records of a copy stand, as noted by somebody who copied before there was an offset map.
+pub trait NotedPairs: std::fmt::Debug + Send + Sync {
+    /// Records before the given offsets of these partitions of the source: ascending at both ends, for each partition, as far back as is worth
+    /// while.
+    ///
+    /// # Errors
+    /// Why they can't be told now, in words.
+    fn before(
+        &self,
+        until: BTreeMap<TopicPartition, i64>,
+    ) -> BoxFuture<'static, Result<BTreeMap<TopicPartition, Vec<Pair>>, String>>;
 }
 
 /// Stores positions of source partitions beside those of other connectors.

@@ -15,6 +15,7 @@ mod heartbeats;
 mod internal_topics;
 mod policy;
 mod reach;
+mod reading;
 mod selection;
 mod source_connector;
 mod syncs;

@@ -92,6 +92,8 @@ pub struct SourceConnectorConfig {
     pub join_small_batches: bool,
     /// `kmirror.offset.map.enabled`.
     pub offset_map: bool,
+    /// How far back what MirrorMaker has copied is compared with its source when a copy is taken over, source offsets; 0 for not at all.
+    pub backfill_offsets: u64,
     /// What happens to records that the target can't take.
     pub poison: PoisonPolicy,
     /// What happens to partitions that meet a gap.
@@ -194,6 +196,7 @@ impl SourceConnectorConfig {
             transforms,
             compression,
             offset_map,
+            backfill_offsets: values.number("kmirror.offset.map.backfill.offsets").unwrap_or_default(),
             join_small_batches: values.boolean("kmirror.join.small.batches"),
             poison,
             gaps: gap_policies(&values),

@@ -105,6 +105,14 @@ impl RateCap {
         }
     }
 
+    /// Until when nothing may be fetched; none means that something may.
+    pub(crate) fn wait(&self, now: Instant) -> Option<Instant> {
+        match self.room(now) {
+            Room::Later(at) => Some(at),
+            Room::Any | Room::Bytes(_) => None,
+        }
+    }
+
     /// So many bytes have come.
     pub(crate) fn spend(&self, bytes: usize, now: Instant) {
         if let Some(rate) = self.get() {

@@ -1,13 +1,27 @@
 //! Finding a copy again: what the target has of a partition, seen from its anchor.
 
+mod comparison;
 mod lockstep;
 
-use wire::{Budget, Cluster, TopicPartition};
+use std::time::Instant;
 
-use self::lockstep::{Lockstep, Lost, Manner, Want};
-pub(crate) use self::lockstep::{Piece, Resumed};
+use tokio::time::sleep_until;
+use wire::{Budget, Cluster, ResponseError, TopicPartition};
+
+pub(crate) use self::{
+    comparison::Compared,
+    lockstep::{Piece, Resumed},
+};
+use self::{
+    comparison::Comparison,
+    lockstep::{Lockstep, Lost, Manner, Want},
+};
 use super::tail::{Blind, CHUNK, TargetLog};
-use crate::{offsets::Anchor, transforms::RecordTransforms};
+use crate::{
+    flow::{Limits, Pair, RateCap},
+    offsets::Anchor,
+    transforms::RecordTransforms,
+};
 
 /// How a copy begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +100,54 @@ pub(crate) async fn take_over(
                     None => lockstep.target_ends(log.end),
                 }
             }
+        }
+    }
+}
+
+/// Asked for at a time while a copy of somebody else is compared, bytes: nobody waits for it.
+const COMPARED_AT_ONCE: i32 = 256 * 1024;
+
+/// Where the records of a copy stand that somebody else has made, from the first of these pairs on and up to a source offset.
+///
+/// # Errors
+/// A leader that does not answer. What can't be read is left out.
+pub(crate) async fn compare(
+    source: &Cluster,
+    target: &Cluster,
+    copied: Copied<'_>,
+    (pairs, until): (&[Pair], i64),
+    (limits, rate): (&Limits, &RateCap),
+) -> wire::Result<Compared> {
+    let caps = [&limits.rate, rate];
+    let mut comparison = Comparison::new(pairs, until);
+    loop {
+        let Ok(want) = comparison.step() else {
+            comparison.is_not_there();
+            continue;
+        };
+        let (cluster, partition, offset, read_committed) = match want {
+            Want::Nothing => return Ok(comparison.done()),
+            Want::Source(offset) => (source, copied.from, offset, copied.read_committed),
+            // What was written in a transaction that was aborted is no copy.
+            Want::Target(offset) => (target, copied.to, offset, true),
+        };
+        while let Some(later) = caps.iter().find_map(|cap| cap.wait(Instant::now())) {
+            sleep_until(later.into()).await;
+        }
+        let fetched = cluster.fetch_from(partition, offset, COMPARED_AT_ONCE, read_committed, &limits.budget).await;
+        let came = fetched.as_ref().map_or(0, |fetched| fetched.records.len());
+        caps.iter().for_each(|cap| cap.spend(came, Instant::now()));
+        let taken = match fetched {
+            Ok(fetched) if matches!(want, Want::Source(_)) => comparison.source_fetched(fetched),
+            Ok(fetched) => comparison.target_fetched(fetched),
+            Err(error) if error.response() == Some(ResponseError::OffsetOutOfRange) => {
+                comparison.is_not_there();
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if taken.is_err() {
+            comparison.is_not_there();
         }
     }
 }

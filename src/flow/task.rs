@@ -6,6 +6,7 @@
 
 mod anchoring;
 mod answers;
+mod comparing;
 mod end;
 mod fetching;
 mod gaps;
@@ -19,7 +20,7 @@ mod routing;
 mod topics;
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     num::NonZero,
     sync::Arc,
     thread::available_parallelism,
@@ -31,12 +32,13 @@ use tokio::{
     sync::{Semaphore, mpsc},
     time::sleep_until,
 };
-use wire::TopicMetadata;
+use wire::{TopicMetadata, TopicPartition};
 
 pub(crate) use self::members::{Joining, Order};
 
 use self::{
     anchoring::{Anchoring, Owner},
+    comparing::{Comparing, Looked},
     end::End,
     fetching::{Fetched, Fetching},
     landings::Telling,
@@ -53,11 +55,12 @@ use crate::{
 };
 
 use super::{
-    Events, FetchSettings, FlowSpec, GapPolicies, Limits, PoisonPolicy, RateCap, WriteSettings,
+    Events, FetchSettings, FlowSpec, GapPolicies, Limits, Pair, PoisonPolicy, RateCap, WriteSettings,
     gap::Bounds,
     partition::{Partition, Unprepared},
     recode::{RecodeError, Rewritten},
     tail::{Blind, LookFor, Strangers, Tail},
+    takeover::Compared,
 };
 
 /// Kafka's `metadata.max.age.ms`.
@@ -89,6 +92,8 @@ enum Done {
     Refreshed(Side, wire::Result<Vec<TopicMetadata>>),
     Prepared(Vec<(usize, Result<Prepared, Unprepared>)>),
     Anchored(Vec<Owner>, Result<Vec<Link>, offsets::Error>),
+    Noted(Result<BTreeMap<TopicPartition, Vec<Pair>>, String>),
+    Compared(Looked, wire::Result<Compared>),
     Fetched(Box<Fetched>),
     Produced(Sent),
     Bounds(usize, wire::Result<Bounds>),
@@ -126,6 +131,7 @@ pub(crate) struct Task {
     fetching: Fetching,
     producing: Producing,
     anchoring: Anchoring,
+    comparing: Comparing,
     telling: Telling,
     gaps: GapPolicies,
     events: Events,
@@ -183,6 +189,7 @@ impl Task {
             work: FuturesUnordered::new(),
             producing: Producing::new(),
             anchoring: Anchoring::new(first.anchoring.clone(), now),
+            comparing: Comparing::new(now),
             telling: Telling::new(first.landings.clone(), now),
             gaps: first.gaps.clone(),
             events: first.events.clone(),
@@ -239,7 +246,7 @@ impl Task {
         let timer = self.timers.first().map(|(at, _)| *at);
         let prepare = (!self.unprepared.is_empty() && !self.preparing).then_some(self.prepare_not_before);
         let fetch = self.fetching.wakes_at();
-        let stored = [self.anchoring.wakes_at(), self.telling.wakes_at()];
+        let stored = [self.anchoring.wakes_at(), self.telling.wakes_at(), self.comparing.wakes_at()];
         let others = [sweep, memory, prepare, fetch, timer, self.producing.wakes_at()].into_iter().chain(stored);
         others.flatten().chain(refresh).min().unwrap_or(now + METADATA_AGE)
     }
@@ -263,6 +270,7 @@ impl Task {
         }
         self.dispatch_prepare(now);
         self.dispatch_anchoring(now);
+        self.dispatch_comparing(now);
         self.dispatch_landings(now);
         self.dispatch_fetch(now);
         self.dispatch_produce(now);

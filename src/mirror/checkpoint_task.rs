@@ -19,13 +19,10 @@ use tokio::{
 use wire::{Cluster, NewRecord, ResponseError, TopicPartition, now_ms};
 
 pub use self::desk::{GroupDesk, GroupReport, Synced};
-use self::{
-    desk::Ask,
-    topics::{batches, read_on},
-};
+use self::{desk::Ask, topics::batches};
 use super::{
     Checkpoint, Checkpoints, CommittedOffset, GroupSelection, GroupSync, LoadingCheckpoints, OffsetSyncStore,
-    Untranslated, trouble::Troubles,
+    Untranslated, reading::read_on, trouble::Troubles,
 };
 use crate::{config::CheckpointConnectorConfig, offsets::OffsetMaps};
 

@@ -15,14 +15,14 @@ use super::{
     acls::Acls,
     reach::{REACHING_SOURCE, ask_id, cluster_config, cluster_id, probe, same_source, target_id, within},
     split,
-    syncs::Emitting,
+    syncs::{Emitting, NotedSyncs},
     topics::{self, Outcome, TopicRules},
 };
 use crate::{
     config::{self, AutoOffsetReset, Compression, Compressor, IsolationLevel, Side, SourceConnectorConfig},
     flow::{
-        EventKind, Events, FetchSettings, FlowPartition, FlowSpec, GapPolicies, GapPolicy, Limits, PoisonPolicy,
-        RateCap, Start, StoredPosition, WriteSettings,
+        EventKind, Events, FetchSettings, FlowPartition, FlowSpec, GapPolicies, GapPolicy, Limits, NotedPairs,
+        PoisonPolicy, RateCap, Start, StoredPosition, WriteSettings,
     },
 };
 
@@ -187,6 +187,19 @@ impl SourceConnector {
     #[must_use]
     pub fn syncs_flush(&self) -> Option<SyncsFlush> {
         self.emitting.as_ref().map(Emitting::flush)
+    }
+
+    /// What offset syncs tell of copies that MirrorMaker made; absent where they are not to be looked into.
+    #[must_use]
+    pub fn noted_pairs(&self) -> Option<Arc<dyn NotedPairs>> {
+        let most = i64::try_from(self.config.backfill_offsets).unwrap_or(i64::MAX);
+        let location = self.config.offset_syncs.as_ref().filter(|_| most > 0)?.location;
+        let cluster = match location {
+            Side::Source => self.source.clone(),
+            Side::Target => self.target.clone(),
+        };
+        let topic = self.selection.offset_syncs_topic(self.config.mirror.offset_syncs_alias(location));
+        Some(Arc::new(NotedSyncs { cluster, from: TopicPartition::new(topic, 0), most }))
     }
 
     /// Source topics that are not, or not fully, mirrored since the last refresh, with the reason.

@@ -6,6 +6,7 @@
 
 mod emitting;
 mod inbox;
+mod noted;
 mod partition;
 mod slots;
 mod store;
@@ -13,5 +14,6 @@ mod writer;
 
 pub use emitting::SyncsFlush;
 pub(super) use emitting::{Emitting, SyncsTopic};
+pub(super) use noted::NotedSyncs;
 pub use store::{OffsetSyncStore, SyncTranslation};
 pub use writer::{OffsetSync, OffsetSyncWriter};

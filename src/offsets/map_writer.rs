@@ -34,6 +34,8 @@ pub struct MapWriter {
     stored: Arc<AtomicU32>,
     next_block: u32,
     target_end: i64,
+    /// What stands before the first era was copied by somebody else, and is still to be compared.
+    is_uncompared: bool,
     /// [`BLOCK_RUNS`], fewer in tests.
     block_runs: u32,
 }
@@ -55,6 +57,7 @@ pub struct Update {
     sealed: Vec<Sealed>,
     stored: Arc<AtomicU32>,
     next_block: u32,
+    is_uncompared: bool,
 }
 
 /// A map of nothing yet.
@@ -73,8 +76,10 @@ impl MapWriter {
         let next_block = eras.iter().map(|(_, era)| era.next_block).max().unwrap_or(0);
         let target_end =
             stored.map_or(0, |value| value.target_offset).max(open.as_ref().map_or(0, |open| open.end().1));
+        let is_uncompared = stored.is_some_and(|value| value.is_uncompared);
         let stored = Arc::new(AtomicU32::new(next_block));
-        Self { eras, open, sealed: VecDeque::new(), stored, next_block, target_end, block_runs: BLOCK_RUNS }
+        let (sealed, block_runs) = (VecDeque::new(), BLOCK_RUNS);
+        Self { eras, open, sealed, stored, next_block, target_end, is_uncompared, block_runs }
     }
 
     /// The target has acknowledged `records` of them: source offsets from `source` on stand from `target` on. To be told in the order of both; a
@@ -113,6 +118,66 @@ impl MapWriter {
             return;
         }
         self.begin(source);
+    }
+
+    /// What stands before was copied by somebody who kept no map. Where source and target are still alike, it is told later:
+    /// [`MapWriter::compared`].
+    pub(crate) fn begins_behind_another_s(&mut self) {
+        self.is_uncompared = true;
+    }
+
+    /// The source offset before which somebody else's copy is still to be compared.
+    pub(crate) fn uncompared(&self) -> Option<i64> {
+        let (_, first) = self.eras.first().filter(|_| self.is_uncompared)?;
+        Some(first.from)
+    }
+
+    /// What was found of somebody else's copy before the source offset `until`, where this map began, of topics with these ids. A map that
+    /// begins elsewhere by now leaves it alone.
+    pub(crate) fn compared(&mut self, until: i64, topics: Topics, mut older: Self) {
+        self.is_uncompared = false;
+        let is_of =
+            |(of, era): &(Option<Topics>, Era)| era.from == until && of.is_none_or(|of| same_topics(of, topics));
+        older.close();
+        if older.eras.is_empty() || !self.eras.first().is_some_and(is_of) {
+            return;
+        }
+        // Blocks are numbered in the order in which they are stored, and an era's follow one another.
+        let live = self.open.as_ref().and(self.eras.last()).map(|(_, era)| (self.position(era), era.target_from));
+        self.close();
+        let behind = self.next_block;
+        self.sealed.extend(older.sealed.into_iter().map(|block| Sealed { number: behind + block.number, ..block }));
+        self.next_block += older.next_block;
+        let renumbered = older.eras.into_iter().map(|(_, era)| {
+            let (first_block, next_block) = (behind + era.first_block, behind + era.next_block);
+            (Some(topics), Era { first_block, next_block, ..era })
+        });
+        self.eras.splice(..0, renumbered);
+        self.eras.drain(..self.eras.len().saturating_sub(MOST_ERAS - 1));
+        self.drop_void();
+        if let Some((source, target_from)) = live {
+            self.begin(source);
+            // It is the same copy that goes on.
+            if let Some((_, era)) = self.eras.last_mut() {
+                era.target_from = target_from;
+            }
+        }
+    }
+
+    /// For a map of what somebody else copied: a stretch begins at these offsets.
+    pub(crate) fn stretch_begins(&mut self, source: i64, target: i64) {
+        self.target_end = self.target_end.max(target);
+        self.begin(source);
+    }
+
+    /// The stretch that was begun last, if any of it was told, reaches up to this source offset: no record stands between there and the last
+    /// that was told.
+    pub(crate) fn stretch_reaches(&mut self, source: i64) {
+        let is_told = self.open.as_ref().is_some_and(|open| !open.is_empty());
+        self.close();
+        if let Some((_, era)) = self.eras.last_mut().filter(|_| is_told) {
+            era.end = era.end.max(source);
+        }
     }
 
     /// Of what was mapped, nothing holds any more from these offsets on: the source has other records from `source` on (it diverged), or the
@@ -167,7 +232,21 @@ impl MapWriter {
             sealed: self.sealed.iter().cloned().collect(),
             stored: Arc::clone(&self.stored),
             next_block: self.next_block,
+            is_uncompared: self.is_uncompared,
         }
+    }
+
+    /// What it tells, for tests: the source offsets of each era, and its runs.
+    #[cfg(test)]
+    pub(crate) fn told(&self) -> Vec<(i64, i64, Vec<Run>)> {
+        let of = |at: usize, era: &Era| {
+            let is_of = |block: &&Sealed| (era.first_block..era.next_block).contains(&block.number);
+            let sealed = self.sealed.iter().filter(is_of).flat_map(|block| block.runs.iter());
+            let open = self.open.as_ref().filter(|_| at + 1 == self.eras.len());
+            let end = open.map_or(era.end, |open| era.end.max(open.end().0));
+            (era.from, end, sealed.chain(open.into_iter().flat_map(Runs::iter)).collect())
+        };
+        self.eras.iter().enumerate().map(|(at, (_, era))| of(at, era)).collect()
     }
 
     /// Up to where a live era has been copied.
@@ -283,6 +362,7 @@ impl Update {
             left_out: anchor.left_out.clone(),
             eras: self.eras.clone(),
             open: self.open.clone(),
+            is_uncompared: self.is_uncompared,
         };
         let value = value.encode(&key);
         self.sealed.iter().map(block).chain([(key, value)]).collect()

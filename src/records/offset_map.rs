@@ -209,6 +209,8 @@ pub struct AnchorValue {
     pub eras: Vec<Era>,
     /// The newest runs of the last era, not in any block. None: no copy extends the last era.
     pub open: Option<Runs>,
+    /// What stands before the first era was copied by somebody else, and is still to be compared.
+    pub is_uncompared: bool,
 }
 
 /// The value of a block.
@@ -253,7 +255,7 @@ impl AnchorValue {
                 put_u64(to, u64::from(era.first_block));
                 put_u64(to, u64::from(era.next_block));
             }
-            to.push(u8::from(self.open.is_some()));
+            to.push(u8::from(self.open.is_some()) | u8::from(self.is_uncompared) << 1);
             if let Some(open) = &self.open {
                 open.encode(to);
             }
@@ -284,10 +286,11 @@ impl AnchorValue {
                 next_block: reader.number()?,
             });
         }
-        let open = match reader.byte()? {
+        let flags = reader.byte()?;
+        let open = match flags & 1 {
+            _ if flags > 3 => return Err("neither with nor without an open block"),
             0 => None,
-            1 => Some(Runs::read(reader)?),
-            _ => return Err("neither with nor without an open block"),
+            _ => Some(Runs::read(reader)?),
         };
         Ok(Self {
             generation,
@@ -304,6 +307,7 @@ impl AnchorValue {
             left_out,
             eras,
             open,
+            is_uncompared: flags & 2 != 0,
         })
     }
 }

@@ -326,6 +326,7 @@ impl Connector for Connected {
             connector: connector.name().to_owned(),
             maps: maps.clone(),
             positions: store,
+            noted: connector.noted_pairs(),
         });
         Box::new(Copying { flow: engine.start(spec), syncs: connector.syncs_flush() })
     }

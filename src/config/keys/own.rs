@@ -50,6 +50,16 @@ pub const KMIRROR_SOURCE_KEYS: &[Key] = &[
          copied twice after a crash, as MirrorMaker, which has no such key, copies them.",
     ),
     Key::new(
+        "kmirror.offset.map.backfill.offsets",
+        Long,
+        Value("20000"),
+        "How far back, in offsets of each source partition, what MirrorMaker has copied is compared with its source once kmirror \
+         has taken the copy over, so that groups that are no further behind go on exactly where they were. These records are read \
+         once at both ends, beside the copy. 0 compares nothing: then offset syncs tell of them, which is not exact. MirrorMaker has \
+         no such key.",
+    )
+    .valid(Valid::AtLeast(0)),
+    Key::new(
         "kmirror.poison.policy",
         String,
         Value("fail"),

@@ -20,6 +20,8 @@ pub(crate) struct Track {
     unanchored: usize,
     /// Nothing is sent before another anchor is stored.
     is_awaited: bool,
+    /// The map tells more of what was copied before than is stored.
+    has_grown: bool,
     /// Count and next source offset in the anchor stored last.
     stored: (u64, i64),
     /// The one that is being stored.
@@ -31,6 +33,7 @@ struct Storing {
     of: (u64, i64),
     bytes: usize,
     is_awaited: bool,
+    has_grown: bool,
 }
 
 impl Track {
@@ -38,7 +41,7 @@ impl Track {
     pub(crate) fn new(anchor: &Anchor, map: MapWriter) -> Self {
         let &Anchor { generation, count, source_offset, .. } = anchor;
         let stored = (count, source_offset);
-        Self { generation, count, map, unanchored: 0, is_awaited: false, stored, storing: None }
+        Self { generation, count, map, unanchored: 0, is_awaited: false, has_grown: false, stored, storing: None }
     }
 
     /// The target has a batch of ours from this offset of its own on.
@@ -67,10 +70,11 @@ impl Partition {
         let (producer, target_offset) = (self.producer?, self.landed.end?);
         let track = self.landed.track.as_mut()?;
         let of = (track.count, self.told);
-        if of == track.stored && !track.is_awaited {
+        if of == track.stored && !track.is_awaited && !track.has_grown {
             return None;
         }
-        track.storing = Some(Storing { of, bytes: track.unanchored, is_awaited: track.is_awaited });
+        let Track { unanchored: bytes, is_awaited, has_grown, .. } = **track;
+        track.storing = Some(Storing { of, bytes, is_awaited, has_grown });
         Some(track.map.update(Anchor {
             generation: track.generation,
             source_id: self.source_id,
@@ -89,13 +93,31 @@ impl Partition {
     pub(crate) fn anchored(&mut self) -> bool {
         let awaited = self.awaits_anchor();
         if let Some(track) = &mut self.landed.track
-            && let Some(Storing { of, bytes, is_awaited }) = track.storing.take()
+            && let Some(Storing { of, bytes, is_awaited, has_grown }) = track.storing.take()
         {
             track.stored = of;
             track.unanchored = track.unanchored.saturating_sub(bytes);
             track.is_awaited &= !is_awaited;
+            track.has_grown &= !has_grown;
         }
         awaited && !self.awaits_anchor()
+    }
+
+    /// The source offset before which somebody else's copy is still to be compared with its source.
+    pub(crate) fn uncompared(&self) -> Option<i64> {
+        self.landed.track.as_ref()?.map.uncompared()
+    }
+
+    /// What was found of that copy before a source offset, when the topics had these ids.
+    pub(crate) fn compared(&mut self, until: i64, topics: (u128, u128), found: MapWriter) {
+        if let Some(track) = &mut self.landed.track {
+            track.map.compared(until, topics, found);
+            track.has_grown = true;
+            // One that is under way does not tell it.
+            if let Some(storing) = &mut track.storing {
+                storing.has_grown = false;
+            }
+        }
     }
 
     /// What the next anchor tells has to be known before anything more goes out.

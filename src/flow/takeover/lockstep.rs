@@ -122,7 +122,7 @@ pub(super) struct Lockstep<'a> {
 }
 
 /// Records of a source batch.
-enum Opened {
+pub(super) enum Opened {
     Batch(RecordReader),
     Legacy(std::vec::IntoIter<Held>),
 }
@@ -145,10 +145,10 @@ struct TargetBatch {
 }
 
 #[derive(Debug)]
-struct Held {
-    offset: i64,
-    timestamp: i64,
-    body: Vec<u8>,
+pub(super) struct Held {
+    pub(super) offset: i64,
+    pub(super) timestamp: i64,
+    pub(super) body: Vec<u8>,
 }
 
 impl Held {
@@ -181,25 +181,7 @@ impl<'a> Lockstep<'a> {
     /// What the source has from [`Want::Source`]'s offset on; nothing at its end.
     pub(super) fn source_fetched(&mut self, answer: FetchedPartition) -> Result<(), Lost> {
         self.source_ended = answer.records.is_empty();
-        let mut aborted = Aborted::new(answer.aborted);
-        for cut in Batches::new(answer.records, MOST_BYTES) {
-            let stored = cut?;
-            let (copied, next) = match &stored {
-                Stored::Batch(batch) => {
-                    let header = batch.header();
-                    let aborted = aborted.includes(header);
-                    let plan = plan(header, self.source_next, aborted, false, &Rules::default());
-                    (!matches!(plan, Plan::Drop(_)), header.next_offset())
-                }
-                Stored::Legacy(message) => (true, message.offset.saturating_add(1)),
-            };
-            if next > self.source_next {
-                self.source_next = next;
-                if copied {
-                    self.source.push_back(stored);
-                }
-            }
-        }
+        self.source.extend(read(answer, &mut self.source_next)?);
         Ok(())
     }
 
@@ -425,7 +407,32 @@ impl<'a> Lockstep<'a> {
     }
 }
 
-fn open(stored: &Stored) -> Result<Opened, Lost> {
+/// Batches of an answer that a consumer gets records of, from an offset on, which is moved behind them.
+pub(super) fn read(answer: FetchedPartition, next: &mut i64) -> Result<Vec<Stored>, CorruptBatch> {
+    let mut aborted = Aborted::new(answer.aborted);
+    let mut all = Vec::new();
+    for cut in Batches::new(answer.records, MOST_BYTES) {
+        let stored = cut?;
+        let (copied, behind) = match &stored {
+            Stored::Batch(batch) => {
+                let header = batch.header();
+                let aborted = aborted.includes(header);
+                let plan = plan(header, *next, aborted, false, &Rules::default());
+                (!matches!(plan, Plan::Drop(_)), header.next_offset())
+            }
+            Stored::Legacy(message) => (true, message.offset.saturating_add(1)),
+        };
+        if behind > *next {
+            *next = behind;
+            if copied {
+                all.push(stored);
+            }
+        }
+    }
+    Ok(all)
+}
+
+pub(super) fn open(stored: &Stored) -> Result<Opened, CorruptBatch> {
     match stored {
         Stored::Batch(batch) => {
             batch.verify()?;
@@ -442,7 +449,7 @@ fn open(stored: &Stored) -> Result<Opened, Lost> {
     }
 }
 
-fn next_of(opened: &mut Opened) -> Result<Option<Held>, Lost> {
+pub(super) fn next_of(opened: &mut Opened) -> Result<Option<Held>, CorruptBatch> {
     match opened {
         Opened::Batch(reader) => Ok(reader.next_record()?.map(|record| Held::of(&record))),
         Opened::Legacy(records) => Ok(records.next()),
@@ -450,4 +457,4 @@ fn next_of(opened: &mut Opened) -> Result<Option<Held>, Lost> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -30,6 +30,8 @@ impl Task {
             Done::Refreshed(side, answer) => self.refreshed(side, answer, now),
             Done::Prepared(outcomes) => self.prepared(outcomes, now),
             Done::Anchored(owners, outcome) => self.anchored(owners, outcome, now),
+            Done::Noted(pairs) => self.noted(pairs, now),
+            Done::Compared(looked, outcome) => self.compared(looked, outcome, now),
             Done::Fetched(fetched) => self.fetched(*fetched, now),
             Done::Produced(sent) => self.produced(sent, now),
             Done::Bounds(index, answer) => self.bounds_known(index, answer, now),
@@ -125,6 +127,7 @@ impl Task {
                     if let Some(generation) = partition.generation() {
                         self.anchored_as(index, generation);
                     }
+                    self.compare_later(index);
                     self.unprepared.remove(&index);
                     self.act_on_met(index);
                     self.reconsider(index, now);

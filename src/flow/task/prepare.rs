@@ -193,6 +193,11 @@ impl Wanted {
         self.transforms.as_ref().is_some_and(|transforms| transforms.fixed_topic().is_none())
     }
 
+    /// It goes on behind what was copied without a map, and as it was in the source.
+    fn may_be_another_s(&self) -> bool {
+        matches!(self.start, Start::At(_)) && self.behind.is_none() && self.transforms.is_none()
+    }
+
     fn link(&self, connector: &str) -> Link {
         Link { connector: connector.to_owned(), source: self.source.clone(), target: self.target.clone() }
     }
@@ -437,7 +442,7 @@ impl Clusters {
         &self,
         found: Vec<(Wanted, Result<Found, Unprepared>)>,
     ) -> Vec<(Wanted, Result<Begun, Unprepared>)> {
-        let Some(Anchoring { connector, maps, positions }) = &self.anchoring else {
+        let Some(Anchoring { connector, maps, positions, noted }) = &self.anchoring else {
             return found.into_iter().map(|(wanted, found)| (wanted, found.map(Found::begun))).collect();
         };
         let (mut updates, mut heeded) = (Vec::new(), BTreeMap::new());
@@ -463,6 +468,9 @@ impl Clusters {
                             map.holds_until(source, target);
                         }
                         map.copies_again_from(found.position);
+                        if noted.is_some() && found.generation == 0 && wanted.may_be_another_s() {
+                            map.begins_behind_another_s();
+                        }
                     }
                 }
                 let leader = |cluster: &Cluster, at| cluster.leader(at).map_or(-1, |leader: wire::Leader| leader.epoch);

@@ -88,7 +88,13 @@ impl World {
             return;
         }
         self.passes.retain(|pass| pass.end > pass.from);
-        // A pass that does not lead on to all that is mirrored behind it, record by record.
+        self.drop_what_leads_astray(source);
+        self.position = source;
+        self.passes.push(Pass::new(source, self.target_end));
+    }
+
+    /// Passes that do not lead on to all that is mirrored behind them, record by record, when the copy goes on from `source`.
+    fn drop_what_leads_astray(&mut self, source: i64) {
         for at in (0..self.passes.len()).rev() {
             let covered = |passes: &[Pass], offset| passes.iter().any(|pass: &Pass| pass.covers(offset));
             let (older, newer) = (&self.passes[..at], &self.passes[at + 1..]);
@@ -96,8 +102,40 @@ impl World {
                 self.passes.remove(at);
             }
         }
-        self.position = source;
-        self.passes.push(Pass::new(source, self.target_end));
+    }
+
+    /// Somebody else's copy before source offset 20 and target offset 7: what lies before each piece, its records, and whether it is the
+    /// first that is known to be alike again.
+    fn compare(&mut self, pieces: &[(i64, u32, bool)]) {
+        self.store();
+        if self.writer.uncompared() != Some(20) {
+            return;
+        }
+        let mut older = MapWriter { block_runs: 2, ..MapWriter::default() };
+        let (mut source, mut target, mut passes) = (0, 0, Vec::<Pass>::new());
+        for (gap, records, is_first) in pieces {
+            source += gap;
+            let behind = i64::from(*records);
+            if source + behind > 20 || target + behind > 7 {
+                break;
+            }
+            if *is_first || passes.is_empty() {
+                older.stretch_begins(source, target);
+                passes.push(Pass::new(source, target));
+            }
+            older.written(source, target, *records);
+            let pass = passes.last_mut().unwrap();
+            pass.records.extend((0..behind).map(|n| (source + n, target + n)));
+            (source, target) = (source + behind, target + behind);
+            pass.end = source;
+        }
+        older.stretch_reaches(20);
+        if let Some(last) = passes.last_mut() {
+            last.end = 20;
+        }
+        self.writer.compared(20, (1, 2), older);
+        self.passes.splice(..0, passes);
+        self.drop_what_leads_astray(self.position);
     }
 
     /// Nothing holds any more from a place in the newest pass on.
@@ -277,6 +315,7 @@ enum Step {
     SetPosition(prop::sample::Index),
     Cut(i64),
     TakeOver,
+    Compare(Vec<(i64, u32, bool)>),
     Reopen,
     DeleteVoid,
     Prune(prop::sample::Index),
@@ -295,6 +334,7 @@ fn steps(with_loss: bool) -> impl Strategy<Value = Vec<Step>> {
         2 => any::<prop::sample::Index>().prop_map(Step::SetPosition),
         1 => (0..20_i64).prop_map(Step::Cut),
         2 => Just(Step::TakeOver),
+        2 => prop::collection::vec((0..4_i64, 1..3_u32, any::<bool>()), 0..6).prop_map(Step::Compare),
         2 => Just(Step::Reopen),
         2 => Just(Step::DeleteVoid),
         2 => any::<prop::sample::Index>().prop_map(move |at| if with_loss { Step::Prune(at) } else { Step::Store }),
@@ -306,6 +346,7 @@ fn steps(with_loss: bool) -> impl Strategy<Value = Vec<Step>> {
 fn run(steps: Vec<Step>) {
     let mut world = World::new();
     world.writer.copies_again_from(20);
+    world.writer.begins_behind_another_s();
     world.store();
     for step in steps {
         match step {
@@ -328,6 +369,7 @@ fn run(steps: Vec<Step>) {
             }
             Step::Cut(back) => world.cut(back),
             Step::TakeOver => world.take_over(),
+            Step::Compare(pieces) => world.compare(&pieces),
             Step::Reopen => world.reopen(),
             Step::DeleteVoid => world.delete_void(),
             Step::Prune(to) => {
@@ -467,4 +509,23 @@ fn positions_set_without_end_keep_the_list_of_eras_short() {
         world.writer.written(1_000_000 - round * 1_000, round * 10, 10);
     }
     assert!(world.writer.eras.len() <= MOST_ERAS);
+}
+
+#[test]
+fn what_was_compared_is_of_the_topics_and_the_beginning_that_it_was_compared_for() {
+    let mut older = MapWriter::default();
+    older.stretch_begins(5, 2);
+    older.written(5, 2, 3);
+    for (until, topics, expected) in
+        [(20, (1, 2), 1), (20, (0, 2), 1), (19, (1, 2), 0), (20, (1, 3), 0), (20, (3, 2), 0)]
+    {
+        let mut writer = MapWriter::default();
+        writer.copies_again_from(20);
+        writer.begins_behind_another_s();
+        drop(writer.update(anchor(1, 20, 7)));
+        assert_eq!(writer.uncompared(), Some(20));
+        let copy = MapWriter { eras: older.eras.clone(), open: older.open.clone(), ..MapWriter::default() };
+        writer.compared(until, topics, copy);
+        assert_eq!((writer.uncompared(), writer.eras.len()), (None, 1 + expected), "{until} {topics:?}");
+    }
 }

@@ -35,6 +35,7 @@ prop_compose! {
         left_out: Vec<i64>,
         eras in prop::collection::vec(any::<(i64, i64, i64, u32, u32)>(), 0..4),
         open in prop::option::of((0..1_i64 << 40, pieces(20))),
+        is_uncompared: bool,
     ) -> AnchorValue {
         let era = |(from, end, target_from, first_block, next_block)| Era { from, end, target_from, first_block, next_block };
         AnchorValue {
@@ -42,6 +43,7 @@ prop_compose! {
             target_offset, left_out,
             eras: eras.into_iter().map(era).collect(),
             open: open.map(|(begin, pieces)| runs(begin, &pieces)),
+            is_uncompared,
         }
     }
 }

@@ -9,7 +9,7 @@ use wire::{BatchBuilder, Codec, HEADER_LEN, Levels};
 use super::*;
 
 const OURS: ProducerId = ProducerId { id: 7, epoch: 1 };
-const THEIRS: ProducerId = ProducerId { id: 9, epoch: 0 };
+pub(in crate::flow::takeover) const THEIRS: ProducerId = ProducerId { id: 9, epoch: 0 };
 const COMPACTED: &[u8] = include_bytes!("../../../../wire/tests/golden/compacted.log");
 const TRANSACTIONS: &[u8] = include_bytes!("../../../../wire/tests/golden/transactions.log");
 
@@ -29,7 +29,7 @@ fn anchor(source_offset: i64, target_offset: i64, count: u64) -> Anchor {
 }
 
 /// A record whose offset in the source can be told from it.
-fn record(of: i64) -> Held {
+pub(in crate::flow::takeover) fn record(of: i64) -> Held {
     // Key and value of a few bytes, no headers.
     let value = format!("{of:010}");
     let mut body = vec![1, 20];
@@ -39,7 +39,7 @@ fn record(of: i64) -> Held {
 }
 
 /// One batch of these records, numbered from `base`, whoever wrote it.
-fn batch(records: &[Held], base: i64, codec: Codec) -> Batch {
+pub(in crate::flow::takeover) fn batch(records: &[Held], base: i64, codec: Codec) -> Batch {
     let mut builder = BatchBuilder::new(codec, Levels::default(), usize::MAX);
     for (offset, Held { timestamp, body, .. }) in (base..).zip(records) {
         let record = RawRecord { offset, timestamp: *timestamp, attributes: 0, body };
@@ -49,7 +49,7 @@ fn batch(records: &[Held], base: i64, codec: Codec) -> Batch {
 }
 
 /// As a broker stores what a producer wrote.
-fn stored(batch: &Batch, producer: ProducerId, sequence: i32, offset: i64) -> Bytes {
+pub(in crate::flow::takeover) fn stored(batch: &Batch, producer: ProducerId, sequence: i32, offset: i64) -> Bytes {
     let (mut header, payload) = rewrite_header(batch, producer.id, producer.epoch, sequence).unwrap();
     header[..8].copy_from_slice(&offset.to_be_bytes());
     let mut bytes = BytesMut::with_capacity(HEADER_LEN + payload.len());
@@ -60,10 +60,10 @@ fn stored(batch: &Batch, producer: ProducerId, sequence: i32, offset: i64) -> By
 
 /// A log in memory: batches by their base offset.
 #[derive(Debug, Default)]
-struct Log(Vec<(i64, Bytes)>);
+pub(in crate::flow::takeover) struct Log(pub(in crate::flow::takeover) Vec<(i64, Bytes)>);
 
 impl Log {
-    fn end(&self) -> i64 {
+    pub(in crate::flow::takeover) fn end(&self) -> i64 {
         self.0.last().map_or(0, |(_, bytes)| Batch::parse(bytes.clone()).unwrap().header().next_offset())
     }
 
@@ -73,7 +73,7 @@ impl Log {
     }
 
     /// A few batches from an offset on, the first one with what stands before it in its batch.
-    fn read(&self, from: i64) -> Bytes {
+    pub(in crate::flow::takeover) fn read(&self, from: i64) -> Bytes {
         let behind = |bytes: &Bytes| Batch::parse(bytes.clone()).unwrap().header().next_offset() > from;
         let batches = self.0.iter().filter(|(_, bytes)| behind(bytes)).take(2);
         batches
@@ -85,7 +85,7 @@ impl Log {
     }
 }
 
-fn answer(records: Bytes) -> FetchedPartition {
+pub(in crate::flow::takeover) fn answer(records: Bytes) -> FetchedPartition {
     FetchedPartition {
         tag: 0,
         error: 0,
