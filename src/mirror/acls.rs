@@ -73,25 +73,28 @@ impl fmt::Display for LeftOut {
 pub(super) struct AclPlan {
     /// To add, what forbids before what allows, so that nobody may for a moment what he must not. Before anything is removed.
     pub(super) add: Vec<AclBinding>,
-    /// To remove, what allows before what forbids. Each was added by kmirror.
+    /// To remove, what allows before what forbids. Each was added by kmirror, for a rule that the source has no more.
     pub(super) remove: Vec<AclBinding>,
     /// Rules of the source, as they are there, that are not carried.
     pub(super) left_out: Vec<(AclBinding, LeftOut)>,
     /// What kmirror has added once all this is done, less what turns out otherwise: to be kept for the next plan.
-    pub(super) added: BTreeSet<AclBinding>,
+    pub(super) added: Added,
 }
+
+/// What kmirror has added to the target, and for which rule of the source.
+pub(super) type Added = BTreeMap<AclBinding, AclBinding>;
 
 /// Compares the source's rules with the target's. `added` is what kmirror itself has added before and is allowed to remove; empty where nothing is
 /// to be removed. `topics` are those mirrored now.
 pub(super) fn plan(
     source: &[AclBinding],
     target: &[AclBinding],
-    added: &BTreeSet<AclBinding>,
+    added: &Added,
     topics: &[MirroredTopic],
     selection: &Selection,
     rules: &AclRules,
 ) -> AclPlan {
-    let mut wanted = BTreeSet::new();
+    let mut wanted = Added::new();
     let mut plan = AclPlan::default();
     // Many rules are about the same few prefixes, and each looks at all topics.
     let mut prefixes = BTreeMap::new();
@@ -105,15 +108,23 @@ pub(super) fn plan(
             PatternType::Other(_) => Err(LeftOut::Pattern),
         });
         match carried {
-            Ok(carried) => drop(wanted.insert(carried)),
+            Ok(carried) => drop(wanted.insert(carried, binding.clone())),
             Err(reason) => plan.left_out.push((binding.clone(), reason)),
         }
     }
     let there: BTreeSet<&AclBinding> = target.iter().collect();
-    plan.add = wanted.iter().filter(|binding| !there.contains(binding)).cloned().collect();
-    plan.remove = added.iter().filter(|b| there.contains(b) && !wanted.contains(b)).cloned().collect();
-    plan.added = added.iter().filter(|b| there.contains(b) && wanted.contains(b)).cloned().collect();
-    plan.added.extend(plan.add.iter().cloned());
+    let at_source: BTreeSet<&AclBinding> = source.iter().collect();
+    for (binding, origin) in added.iter().filter(|(binding, _)| there.contains(binding)) {
+        // What another configuration leaves out is not taken away from who has it.
+        match wanted.get(binding).or_else(|| at_source.get(origin).copied()) {
+            Some(origin) => drop(plan.added.insert(binding.clone(), origin.clone())),
+            None => plan.remove.push(binding.clone()),
+        }
+    }
+    let missing = wanted.into_iter().filter(|(binding, _)| !there.contains(binding));
+    let missing: Added = missing.collect();
+    plan.add = missing.keys().cloned().collect();
+    plan.added.extend(missing);
     plan.add.sort_by_key(|binding| binding.permission != PermissionType::Deny);
     plan.remove.sort_by_key(|binding| binding.permission == PermissionType::Deny);
     plan.left_out.sort();

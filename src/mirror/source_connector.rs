@@ -24,6 +24,7 @@ use crate::{
         EventKind, Events, FetchSettings, FlowPartition, FlowSpec, GapPolicies, GapPolicy, Limits, NotedPairs,
         PoisonPolicy, RateCap, Start, StoredPosition, WriteSettings,
     },
+    offsets::OffsetMaps,
 };
 
 /// Compares ACLs at both ends, also while their connector is busy.
@@ -59,6 +60,8 @@ pub struct SourceConnector {
     /// Topics that the target has, as of the last refresh; none before the first.
     mirrored: watch::Sender<Option<Arc<[MirroredTopic]>>>,
     acls: Acls,
+    /// Where it stands what earlier lives have done; none before that is open, and absent where there is no such place.
+    maps: watch::Sender<Option<Option<OffsetMaps>>>,
     /// Absent where no offset syncs are written.
     emitting: Option<Arc<Emitting>>,
     /// What is done beside the copy, aborted with the connector.
@@ -95,6 +98,7 @@ impl SourceConnector {
             failures: BTreeMap::new(),
             mirrored: watch::Sender::new(None),
             acls,
+            maps: watch::Sender::new(None),
             emitting: None,
             beside: JoinSet::new(),
             deletion,
@@ -174,6 +178,16 @@ impl SourceConnector {
         self.failures = outcome.failures;
         self.failures.extend(selected.failures);
         Ok(partitions)
+    }
+
+    /// Where it stands what earlier lives of the connector have done; absent where there is no such place. ACLs that may be removed again
+    /// (`kmirror.acls.remove`) are not copied before this is told.
+    pub fn remember(&self, maps: Option<OffsetMaps>) {
+        self.maps.send_if_modified(|known| {
+            let is_new = known.is_none();
+            known.get_or_insert(maps);
+            is_new
+        });
     }
 
     /// For asking what the next copy of ACLs would do.

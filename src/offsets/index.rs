@@ -9,7 +9,9 @@ use super::{
     anchor::{Anchor, Link, same_topics},
     translation::Translation,
 };
-use crate::records::offset_map::{AnchorValue, BlockId, BlockValue, Era, MadeIds, MadeTopic, MapRecord, Place, Runs};
+use crate::records::offset_map::{
+    AddedRule, AnchorValue, BlockId, BlockValue, Era, MadeIds, MadeTopic, MapRecord, Place, RuleOrigin, Runs,
+};
 
 /// Where the topic has a block, and what it covers. Forty bytes, for each block that there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub(super) struct Index {
     links: HashMap<Link, LinkMap>,
     /// Topics that were made.
     made: HashMap<MadeTopic, MadeIds>,
+    /// Access rules that were added.
+    rules: HashMap<AddedRule, RuleOrigin>,
     /// Numbers links, for the cache.
     met: u64,
 }
@@ -74,6 +78,11 @@ impl Index {
         &self.made
     }
 
+    /// Access rules that were added.
+    pub(super) fn rules(&self) -> &HashMap<AddedRule, RuleOrigin> {
+        &self.rules
+    }
+
     /// Takes a record in; records come in the topic's order.
     pub(super) fn apply(&mut self, offset: i64, record: MapRecord) {
         let link = match &record {
@@ -84,6 +93,14 @@ impl Index {
             }
             MapRecord::Made(made, None) => {
                 self.made.remove(made);
+                return;
+            }
+            MapRecord::Rule(rule, Some(origin)) => {
+                self.rules.insert(rule.clone(), origin.clone());
+                return;
+            }
+            MapRecord::Rule(rule, None) => {
+                self.rules.remove(rule);
                 return;
             }
         };
@@ -97,7 +114,7 @@ impl Index {
             MapRecord::Anchor(_, None) => map.anchor = None,
             MapRecord::Block(_, id, Some(value)) => map.insert(id, offset, &value),
             MapRecord::Block(_, id, None) => map.remove(id),
-            MapRecord::Made(..) => {}
+            MapRecord::Made(..) | MapRecord::Rule(..) => {}
         }
         if map.anchor.is_none() && map.blocks.is_empty() && map.void.is_empty() {
             self.links.remove(&link);

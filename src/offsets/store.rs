@@ -16,7 +16,9 @@ use super::{
     index::{Entry, Index},
     topic::{Log, Pair, TopicLog, prepare},
 };
-use crate::records::offset_map::{BlockId, MadeIds, MadeTopic, MapKey, MapLink, MapRecord, Runs};
+use crate::records::offset_map::{
+    AddedRule, BlockId, MadeIds, MadeTopic, MapKey, MapLink, MapRecord, RuleOrigin, Runs,
+};
 
 pub use opened::OpenMaps;
 
@@ -225,6 +227,28 @@ impl OffsetMaps {
         }
         let mut progress = self.shared.progress.lock().await;
         self.shared.append(&mut progress, vec![(Some(MapKey::Made(made.clone()).encode()), None)]).await
+    }
+
+    /// Access rules of the target that a connector added.
+    #[must_use]
+    pub fn rules(&self, connector: &str) -> Vec<(AddedRule, RuleOrigin)> {
+        let index = self.shared.index();
+        let own = index.rules().iter().filter(|(added, _)| added.connector == connector);
+        own.map(|(added, origin)| (added.clone(), origin.clone())).collect()
+    }
+
+    /// Stores which access rules were added, and for what; without an origin it forgets them.
+    ///
+    /// # Errors
+    /// When the cluster does not take it within the request timeout: some may be stored.
+    pub async fn note_rules(&self, rules: &[(AddedRule, Option<RuleOrigin>)]) -> Result<(), Error> {
+        let pair = |(added, origin): &(AddedRule, Option<RuleOrigin>)| {
+            let key = MapKey::Rule(added.clone()).encode();
+            let value = origin.as_ref().map(|origin| origin.encode(&key));
+            (Some(key), value)
+        };
+        let mut progress = self.shared.progress.lock().await;
+        self.shared.append(&mut progress, rules.iter().map(pair).collect()).await
     }
 
     /// Deletes the blocks of a link that speak only of what the source no longer has. For its owner to call.

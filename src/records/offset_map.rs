@@ -1,9 +1,10 @@
 //! Records of the offset map's topic, `mm2-offset-map.<source alias>.internal`: where the records of a source partition stand in the target.
 //!
-//! Three kinds, told apart by the first byte of the key. An *anchor* (`a`), one per link, says how far a copy is, which stretches of the source
+//! Four kinds, told apart by the first byte of the key. An *anchor* (`a`), one per link, says how far a copy is, which stretches of the source
 //! the map covers, and has the newest runs in it. A *block* (`b`) has runs that are finished. Their keys bind connector, both topics and
 //! partitions, and for a block its number and the generation of its owner. A *made* topic (`t`) says that the target's topic was made for the
-//! source's, and which ones they were; its key binds connector and both topics.
+//! source's, and which ones they were; its key binds connector and both topics. An added *rule* (`r`) says that the connector gave the target an
+//! access rule, and which one of the source it stands for; its key binds connector and rule.
 //!
 //! Numbers are LEB128, seven bits a byte; those that may be negative are zig-zag. A value is
 //! `version | fields | CRC-32C of key and all before it (4 bytes, little-endian)`.
@@ -24,6 +25,7 @@ const VERSION: u8 = 1;
 const ANCHOR: u8 = b'a';
 const BLOCK: u8 = b'b';
 const MADE: u8 = b't';
+const RULE: u8 = b'r';
 const CRC_LEN: usize = 4;
 
 /// Whose map it is: one partition as one connector copies it.
@@ -77,6 +79,37 @@ pub struct MadeIds {
     pub target_id: u128,
 }
 
+/// An access rule, by Kafka's codes (KIP-11, KIP-290).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Rule {
+    /// Codes of the resource's type, the pattern's type, the operation and the permission.
+    pub codes: [i8; 4],
+    /// The resource's name.
+    pub resource: String,
+    /// Whom it is about.
+    pub principal: String,
+    /// Where it holds from.
+    pub host: String,
+}
+
+/// An access rule of the target that a connector added.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AddedRule {
+    /// Connector name.
+    pub connector: String,
+    /// As it is in the target.
+    pub rule: Rule,
+}
+
+/// What a rule was added for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RuleOrigin {
+    /// Cluster id of the source.
+    pub source_cluster: String,
+    /// As it is there.
+    pub rule: Rule,
+}
+
 /// A record's key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum MapKey {
@@ -86,6 +119,8 @@ pub enum MapKey {
     Block(MapLink, BlockId),
     /// A topic that was made.
     Made(MadeTopic),
+    /// An access rule that was added.
+    Rule(AddedRule),
 }
 
 impl fmt::Display for MapKey {
@@ -95,6 +130,9 @@ impl fmt::Display for MapKey {
             Self::Block(link, id) => write!(f, "block {} (generation {}) of {link}", id.number, id.generation),
             Self::Made(MadeTopic { connector, source, target }) => {
                 write!(f, "making of {target} for {source} by {connector}")
+            }
+            Self::Rule(AddedRule { connector, rule }) => {
+                write!(f, "rule for {} on {} by {connector}", rule.principal, rule.resource)
             }
         }
     }
@@ -110,6 +148,12 @@ impl MapKey {
             Self::Made(MadeTopic { connector, source, target }) => {
                 let mut bytes = vec![MADE];
                 [connector, source, target].into_iter().for_each(|name| put_text(&mut bytes, name));
+                return Bytes::from(bytes);
+            }
+            Self::Rule(AddedRule { connector, rule }) => {
+                let mut bytes = vec![RULE];
+                put_text(&mut bytes, connector);
+                rule.put(&mut bytes);
                 return Bytes::from(bytes);
             }
         };
@@ -143,6 +187,11 @@ impl MapKey {
             let mut name = || reader.text().ok();
             let made = MadeTopic { connector: name()?, source: name()?, target: name()? };
             return reader.end().ok().map(|()| Self::Made(made));
+        }
+        if kind == RULE {
+            let connector = reader.text().ok()?;
+            let added = AddedRule { connector, rule: Rule::read(&mut reader).ok()? };
+            return reader.end().ok().map(|()| Self::Rule(added));
         }
         let link = MapLink {
             connector: reader.text().ok()?,
@@ -341,6 +390,8 @@ pub enum MapRecord {
     Block(MapLink, BlockId, Option<BlockValue>),
     /// A topic that was made.
     Made(MadeTopic, Option<MadeIds>),
+    /// An access rule that was added.
+    Rule(AddedRule, Option<RuleOrigin>),
 }
 
 impl MadeIds {
@@ -355,6 +406,33 @@ impl MadeIds {
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, &'static str> {
         Ok(Self { source_cluster: reader.text()?, target_id: u128::from_be_bytes(reader.bytes()?) })
+    }
+}
+
+impl Rule {
+    fn put(&self, to: &mut Vec<u8>) {
+        to.extend(self.codes.map(|code| code.cast_unsigned()));
+        [&self.resource, &self.principal, &self.host].into_iter().for_each(|text| put_text(to, text));
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, &'static str> {
+        let codes = reader.bytes::<4>()?.map(u8::cast_signed);
+        Ok(Self { codes, resource: reader.text()?, principal: reader.text()?, host: reader.text()? })
+    }
+}
+
+impl RuleOrigin {
+    /// Value bytes of the record with this key.
+    #[must_use]
+    pub fn encode(&self, key: &[u8]) -> Bytes {
+        sealed(key, |to| {
+            put_text(to, &self.source_cluster);
+            self.rule.put(to);
+        })
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, &'static str> {
+        Ok(Self { source_cluster: reader.text()?, rule: Rule::read(reader)? })
     }
 }
 
@@ -380,6 +458,10 @@ impl MapRecord {
             MapKey::Made(made) => {
                 let value = body.map(|body| whole(body, MadeIds::read)).transpose().map_err(damaged)?;
                 Ok(Self::Made(made.clone(), value))
+            }
+            MapKey::Rule(rule) => {
+                let value = body.map(|body| whole(body, RuleOrigin::read)).transpose().map_err(damaged)?;
+                Ok(Self::Rule(rule.clone(), value))
             }
         }
     }

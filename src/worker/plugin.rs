@@ -292,6 +292,7 @@ impl Connector for Connected {
         Box::pin(async move {
             let (synced, opened) = tokio::join!(self.connector.sync_topics(), self.maps.open());
             opened.map_err(|error| causes(&error))?;
+            self.connector.remember(self.maps.get().cloned());
             let partitions = synced.map_err(|error| causes(&error))?;
             let shares = self.connector.task_partitions(&partitions).into_iter().map(Share::Partitions).collect();
             let orphans = self.connector.delete_orphans(self.maps.get()).await;

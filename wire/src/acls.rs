@@ -33,14 +33,18 @@ macro_rules! codes {
         }
 
         impl $name {
-            fn of_code(code: i8) -> Self {
+            /// By Kafka's code.
+            #[must_use]
+            pub fn of_code(code: i8) -> Self {
                 match code {
                     $($code => Self::$variant,)+
                     other => Self::Other(other),
                 }
             }
 
-            fn code(self) -> i8 {
+            /// Kafka's code.
+            #[must_use]
+            pub fn code(self) -> i8 {
                 match self {
                     $(Self::$variant => $code,)+
                     Self::Other(code) => code,

@@ -189,8 +189,8 @@ pub const KMIRROR_SOURCE_KEYS: &[Key] = &[
         Boolean,
         Value("false"),
         "Whether an ACL that kmirror added to the target is removed when the source has it no more. Only those count that it has \
-         added since the connector started: of earlier ones it is not known who added them. MirrorMaker has no such key and \
-         removes none.",
+         added since this is true, which stands in mm2-offset-map.<source alias>.internal; with kmirror.offset.map.enabled=false, \
+         since the connector started. MirrorMaker has no such key and removes none.",
     ),
     Key::new(
         "kmirror.acls.principal.mapping.rules",

@@ -3,22 +3,25 @@
 use std::{
     collections::BTreeSet,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use wire::{AclBinding, Cluster, ResourceType, ResponseError};
+use wire::{AclBinding, AclOperation, Cluster, PatternType, PermissionType, ResourceType, ResponseError};
 
-use super::{AclPlan, AclRules, plan};
+use super::{AclPlan, AclRules, Added, plan};
 use crate::{
     config::AclConfig,
     mirror::{Error, MirroredTopic, Selection, reach::within, trouble::Troubles},
+    offsets::OffsetMaps,
+    records::offset_map::{AddedRule, Rule, RuleOrigin},
 };
 
 const READING_SOURCE: &str = "reading the source's ACLs";
 const READING_TARGET: &str = "reading the target's ACLs";
 const CREATING: &str = "creating ACLs";
 const REMOVING: &str = "removing ACLs";
+const NOTING: &str = "noting ACLs that were added";
 
 /// What a connector would do about the target's ACLs now. It prints as lines: `+` to add, `-` to remove, and rules of the source that are left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,8 +59,8 @@ pub(in crate::mirror) struct Acls {
     removes: bool,
     /// For one step: `admin.timeout.ms`.
     limit: Duration,
-    /// What was added in this life, as far as it may be removed.
-    added: Arc<Mutex<BTreeSet<AclBinding>>>,
+    /// What was added, as far as it may be removed.
+    added: Arc<Mutex<Added>>,
 }
 
 impl Acls {
@@ -93,14 +96,17 @@ impl Acls {
         };
         let source = read(READING_SOURCE, &self.source).await?;
         let target = read(READING_TARGET, &self.target).await?;
-        let added = self.added.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let added = self.added().clone();
         Ok(plan(&source, &target, &added, topics, &self.selection, &self.rules))
     }
 
-    fn note(&self, added: BTreeSet<AclBinding>) {
-        if self.removes {
-            *self.added.lock().unwrap_or_else(PoisonError::into_inner) = added;
-        }
+    /// Rules that were added have to be known, since they may be removed.
+    pub(in crate::mirror) fn removes(&self) -> bool {
+        self.removes
+    }
+
+    fn added(&self) -> MutexGuard<'_, Added> {
+        self.added.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,11 +118,60 @@ pub(in crate::mirror) struct AclSync {
     troubles: Troubles,
     /// It was told that there are no rules, for want of an authorizer.
     is_without: bool,
+    /// Where it stands what was added; absent where that is kept nowhere.
+    notes: Option<Notes>,
+}
+
+/// What was added, in the target's offset map, for the next life.
+#[derive(Debug)]
+struct Notes {
+    maps: OffsetMaps,
+    /// Cluster id. What was added for another cluster under this alias is none of its.
+    source: String,
+    /// What stands there.
+    stored: Added,
 }
 
 impl AclSync {
     pub(in crate::mirror) fn new(connector: &str, acls: Acls) -> Self {
-        Self { connector: connector.to_owned(), acls, troubles: Troubles::new(connector), is_without: false }
+        let troubles = Troubles::new(connector);
+        Self { connector: connector.to_owned(), acls, troubles, is_without: false, notes: None }
+    }
+
+    /// Goes on with what earlier lives have added for this source, by its cluster id. Before the first step.
+    pub(in crate::mirror) fn remember(&mut self, maps: OffsetMaps, source: String) {
+        let own = maps.rules(&self.connector).into_iter().filter(|(_, origin)| origin.source_cluster == source);
+        let stored: Added = own.map(|(added, origin)| (binding(added.rule), binding(origin.rule))).collect();
+        self.acls.added().clone_from(&stored);
+        self.notes = Some(Notes { maps, source, stored });
+    }
+
+    /// Keeps what was added, and what may have been.
+    async fn note(&mut self, added: Added) {
+        if !self.acls.removes {
+            return;
+        }
+        self.acls.added().clone_from(&added);
+        let Some(Notes { maps, source, stored }) = &mut self.notes else { return };
+        let key = |binding: &AclBinding| AddedRule { connector: self.connector.clone(), rule: rule(binding) };
+        let origin = |of: &AclBinding| RuleOrigin { source_cluster: source.clone(), rule: rule(of) };
+        let new = added.iter().filter(|(binding, of)| stored.get(binding) != Some(of));
+        let new = new.map(|(binding, of)| (key(binding), Some(origin(of))));
+        let gone = stored.keys().filter(|binding| !added.contains_key(binding)).map(|binding| (key(binding), None));
+        let changes: Vec<_> = new.chain(gone).collect();
+        if changes.is_empty() {
+            return;
+        }
+        let target = &self.acls.target;
+        let noting = async { maps.note_rules(&changes).await.map_err(Error::of_map(NOTING)) };
+        match within(self.acls.limit, NOTING, target, noting).await {
+            Ok(()) => {
+                *stored = added;
+                self.troubles.worked(target, NOTING);
+            }
+            // With the next step again: until then it is known to this life.
+            Err(error) => drop(self.troubles.failed(target, NOTING, &error.to_string())),
+        }
     }
 
     /// Once. What can't be done is told in the log and tried again with the next step.
@@ -160,24 +215,28 @@ impl AclSync {
         let AclPlan { add, remove, left_out, mut added } = plan;
         tracing::debug!(connector = self.connector, left_out = left_out.len(), "ACLs compared");
         // What is being removed, and what has no answer, stays known.
-        added.extend(remove.iter().cloned());
-        self.acls.note(added.clone());
+        let removed_for: Added = {
+            let known = self.acls.added();
+            remove.iter().filter_map(|binding| Some((binding.clone(), known.get(binding)?.clone()))).collect()
+        };
+        added.extend(removed_for);
+        self.note(added.clone()).await;
         let (target, limit) = (self.acls.target.clone(), self.acls.limit);
         let creating = async { target.create_acls(&add).await.map_err(Error::during(CREATING)) };
         let created = if add.is_empty() { Ok(Vec::new()) } else { within(limit, CREATING, &target, creating).await };
         let created = self.outcome(CREATING, "ACLs added", created);
         let Some((_, refused)) = created else { return };
-        added.retain(|binding| !refused.contains(binding));
+        added.retain(|binding, _| !refused.contains(binding));
         if refused.is_empty() && !remove.is_empty() {
             let removing = async { target.delete_acls(&remove).await.map_err(Error::during(REMOVING)) };
             let removed = within(limit, REMOVING, &target, removing).await;
             if let Some((removed, _)) = self.outcome(REMOVING, "ACLs removed", removed) {
-                added.retain(|binding| !removed.contains(binding));
+                added.retain(|binding, _| !removed.contains(binding));
             }
         } else if remove.is_empty() {
             self.troubles.worked(&target, REMOVING);
         }
-        self.acls.note(added);
+        self.note(added).await;
     }
 
     /// Tells of outcomes; returns those that were done and those that were refused. None where nothing is known.
@@ -216,6 +275,29 @@ impl AclSync {
             None => self.troubles.worked(target, what),
         }
         Some((worked, refused))
+    }
+}
+
+fn rule(binding: &AclBinding) -> Rule {
+    let AclBinding { resource_type, pattern_type, resource_name, principal, host, operation, permission } = binding;
+    Rule {
+        codes: [resource_type.code(), pattern_type.code(), operation.code(), permission.code()],
+        resource: resource_name.clone(),
+        principal: principal.clone(),
+        host: host.clone(),
+    }
+}
+
+fn binding(rule: Rule) -> AclBinding {
+    let Rule { codes: [resource_type, pattern_type, operation, permission], resource, principal, host } = rule;
+    AclBinding {
+        resource_type: ResourceType::of_code(resource_type),
+        pattern_type: PatternType::of_code(pattern_type),
+        resource_name: resource,
+        principal,
+        host,
+        operation: AclOperation::of_code(operation),
+        permission: PermissionType::of_code(permission),
     }
 }
 

@@ -41,8 +41,10 @@ fn mirrored(selection: &Selection, names: &[&str]) -> Vec<MirroredTopic> {
 fn planned(source: &[AclBinding], lines: &str, topics: &[&str], rules: &AclRules) -> (Vec<String>, Vec<String>) {
     let selection = selection(lines);
     let topics = mirrored(&selection, topics);
-    let plan = plan(source, &[], &BTreeSet::new(), &topics, &selection, rules);
-    assert_eq!((plan.remove.len(), &plan.added), (0, &plan.add.iter().cloned().collect()));
+    let plan = plan(source, &[], &Added::new(), &topics, &selection, rules);
+    let added: BTreeSet<_> = plan.added.keys().collect();
+    assert_eq!((plan.remove.len(), added), (0, plan.add.iter().collect()));
+    assert!(plan.added.values().all(|origin| source.contains(origin)));
     let short = |b: &AclBinding| {
         format!("{} {} {} {} {}", b.permission, b.operation, b.pattern_type, b.resource_name, b.principal)
     };
@@ -204,20 +206,23 @@ fn only_what_was_added_is_removed_and_only_what_is_missing_is_added() {
         on("source.t", Deny, Write),
         on("source.t", Allow, Write),
     ];
-    let added = BTreeSet::from([
-        on("source.t", Allow, Read),
-        on("source.t", Deny, Write),
-        on("source.t", Allow, Describe),
+    let added = [
+        (on("source.t", Allow, Read), on("t", Allow, All)),
+        (on("source.t", Deny, Write), on("t", Deny, Write)),
+        (on("source.t", Allow, Describe), on("t", Allow, Describe)),
         // Somebody has removed it, and nobody wants it.
-        on("source.gone", Allow, Read),
-    ]);
+        (on("source.gone", Allow, Read), on("gone", Allow, Read)),
+    ];
+    let added = Added::from(added);
     let plan = plan(&source, &target, &added, &topics, &selection, &AclRules::default());
     assert_eq!(plan.add, [on("source.u", Deny, Describe), on("source.u", Allow, Read)]);
     assert_eq!(plan.remove, [on("source.t", Allow, Describe), on("source.t", Deny, Write)]);
-    assert_eq!(
-        plan.added,
-        BTreeSet::from([on("source.t", Allow, Read), on("source.u", Deny, Describe), on("source.u", Allow, Read)])
-    );
+    let kept = [
+        (on("source.t", Allow, Read), on("t", Allow, Read)),
+        (on("source.u", Deny, Describe), on("u", Deny, Describe)),
+        (on("source.u", Allow, Read), on("u", Allow, Read)),
+    ];
+    assert_eq!(plan.added, Added::from(kept));
     assert_eq!(
         AclDifference::from(plan).to_string(),
         "+ DENY DESCRIBE on TOPIC LITERAL source.u for User:dummy from *\n\
@@ -229,6 +234,19 @@ fn only_what_was_added_is_removed_and_only_what_is_missing_is_added() {
     let line =
         "  ALLOW WRITE on TOPIC LITERAL x for User:dummy from *: the right to write into a copy is not carried\n";
     assert_eq!(AclDifference::from(left).to_string(), line);
+}
+
+#[test]
+fn what_is_no_longer_carried_stays_as_long_as_the_source_has_it() {
+    let selection = selection("");
+    let on = |topic: &str, operation| acl(Literal, topic, Allow, operation);
+    let added = Added::from([(on("source.t", Write), on("t", Write)), (on("source.x", Read), on("x", Read))]);
+    let target: Vec<_> = added.keys().cloned().collect();
+    let source = [on("t", Write), on("x", Read)];
+    for (source, removed) in [(&source[..], 0), (&source[1..], 1), (&[], 2)] {
+        let plan = plan(source, &target, &added, &[], &selection, &AclRules::default());
+        assert_eq!((plan.remove.len(), plan.added.len()), (removed, 2 - removed));
+    }
 }
 
 fn bindings() -> impl Strategy<Value = Vec<AclBinding>> {
@@ -248,9 +266,9 @@ proptest! {
         let selection = selection(if identity { IDENTITY } else { "" });
         let topics = mirrored(&selection, &["t", "u"]);
         let rules = AclRules { prefixed, write, ..AclRules::default() };
-        let added: BTreeSet<AclBinding> = added.into_iter().collect();
+        let added: Added = added.iter().cloned().zip(added.iter().rev().cloned()).collect();
         let first = plan(&source, &target, &added, &topics, &selection, &rules);
-        prop_assert!(first.remove.iter().all(|binding| added.contains(binding)));
+        prop_assert!(first.remove.iter().all(|binding| added.contains_key(binding)));
         prop_assert!(first.add.iter().all(|binding| !target.contains(binding)));
         prop_assert!(write || first.add.iter().all(|b| b.permission == Deny || !matches!(b.operation, All | Write)));
         let mut after: Vec<AclBinding> = target.clone();
@@ -259,7 +277,7 @@ proptest! {
         let again = plan(&source, &after, &first.added, &topics, &selection, &rules);
         prop_assert_eq!((again.add, again.remove), (vec![], vec![]));
         prop_assert_eq!(again.added, first.added);
-        for binding in target.iter().filter(|binding| !added.contains(binding)) {
+        for binding in target.iter().filter(|binding| !added.contains_key(binding)) {
             prop_assert!(after.contains(binding));
         }
     }

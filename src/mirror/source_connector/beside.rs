@@ -49,7 +49,15 @@ impl SourceConnector {
         if let Some(every) = config.sync_topic_acls {
             let mut sync = AclSync::new(name, self.acls.clone());
             let (mut turns, mut source) = (Turns::new(every, self.mirrored.subscribe()), self.reached_source());
+            let mut maps = self.acls.removes().then(|| self.maps.subscribe());
+            let source_id = self.source_id.clone();
             self.beside.spawn(async move {
+                if let Some(maps) = &mut maps {
+                    let Ok(known) = maps.wait_for(Option::is_some).await.map(|maps| maps.clone().flatten()) else {
+                        return;
+                    };
+                    known.into_iter().for_each(|maps| sync.remember(maps, source_id.clone()));
+                }
                 while let Some(topics) = turns.next().await {
                     if source.is_the_same().await {
                         sync.step(&topics).await;

@@ -165,7 +165,7 @@ impl World {
         match &record {
             MapRecord::Block(_, id, Some(block)) => drop(self.blocks.get_mut().insert(*id, block.runs.clone())),
             MapRecord::Block(_, id, None) => drop(self.blocks.get_mut().remove(id)),
-            MapRecord::Anchor(..) | MapRecord::Made(..) => {}
+            MapRecord::Anchor(..) | MapRecord::Made(..) | MapRecord::Rule(..) => {}
         }
         self.index.apply(self.next, record);
         self.next += 1;

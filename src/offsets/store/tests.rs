@@ -6,7 +6,10 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::*;
-use crate::offsets::anchor::tests::{anchor, link};
+use crate::{
+    offsets::anchor::tests::{anchor, link},
+    records::offset_map::Rule,
+};
 
 #[derive(Debug, Default)]
 struct Topic {
@@ -196,7 +199,7 @@ async fn an_owner_that_was_superseded_is_told_and_does_no_harm() {
     }
     let generation_of = |key| match key {
         MapKey::Block(_, id) => Some(id.generation),
-        MapKey::Anchor(_) | MapKey::Made(_) => None,
+        MapKey::Anchor(_) | MapKey::Made(_) | MapKey::Rule(_) => None,
     };
     // 4,200 runs: eight blocks, none of them the old owner's.
     let generations: Vec<_> = log.topic().keys().into_iter().filter_map(generation_of).collect();
@@ -398,5 +401,25 @@ async fn topics_that_were_made_are_known_until_they_are_forgotten() {
     for maps in [&maps, &log.open(4).await] {
         assert_eq!(maps.made(&link().connector), [(made("other"), ids(u128::MAX))]);
         assert_eq!(maps.links(), [], "its copies are forgotten too");
+    }
+}
+
+#[tokio::test]
+async fn rules_that_were_added_are_known_until_they_are_forgotten() {
+    let rule = |name: &str| Rule {
+        codes: [2, 3, -1, 127],
+        resource: name.to_owned(),
+        principal: "User:\u{e9}".to_owned(),
+        host: "*".to_owned(),
+    };
+    let added = |name: &str| AddedRule { connector: "c".to_owned(), rule: rule(name) };
+    let origin = RuleOrigin { source_cluster: "x".to_owned(), rule: rule("orders") };
+    let log = MemoryLog::default();
+    let maps = log.open(1).await;
+    maps.note_rules(&[(added("A.orders"), Some(origin.clone())), (added("gone"), Some(origin.clone()))]).await.unwrap();
+    maps.note_rules(&[(added("gone"), None)]).await.unwrap();
+    for maps in [&maps, &log.open(2).await] {
+        assert_eq!(maps.rules("c"), [(added("A.orders"), origin.clone())]);
+        assert_eq!((maps.rules("d"), maps.links()), (vec![], vec![]));
     }
 }

@@ -195,4 +195,21 @@ proptest! {
         damaged[at] ^= 1 << bit;
         prop_assert!(MapRecord::decode(Some(&key), Some(&damaged)).is_err());
     }
+
+    #[test]
+    fn rules_are_read_as_they_were_written(names in any::<[String; 5]>(), codes: [i8; 4], of: [i8; 4], byte: usize, bit in 0..8_u32) {
+        let [connector, resource, principal, host, source_cluster] = names;
+        let rule = Rule { codes, resource, principal, host };
+        let origin = RuleOrigin { source_cluster, rule: Rule { codes: of, ..rule.clone() } };
+        let added = AddedRule { connector, rule };
+        let key = MapKey::Rule(added.clone()).encode();
+        let value = origin.encode(&key);
+        prop_assert_eq!(MapKey::decode(&key), Ok(MapKey::Rule(added.clone())));
+        prop_assert_eq!(MapRecord::decode(Some(&key), Some(&value)), Ok(MapRecord::Rule(added.clone(), Some(origin))));
+        prop_assert_eq!(MapRecord::decode(Some(&key), None), Ok(MapRecord::Rule(added, None)));
+        let mut damaged = value.to_vec();
+        let at = byte % damaged.len();
+        damaged[at] ^= 1 << bit;
+        prop_assert!(MapRecord::decode(Some(&key), Some(&damaged)).is_err());
+    }
 }

@@ -8,7 +8,7 @@ use ::testkit::{
     create_topic, wait_until, wait_until_eq,
 };
 use ::wire::{AclBinding, AclOperation, Cluster, PatternType, PermissionType, ResourceType};
-use kmirror::mirror::SourceConnector;
+use kmirror::{mirror::SourceConnector, offsets::OffsetMaps};
 
 use super::super::{client, config, refreshed};
 
@@ -145,14 +145,22 @@ async fn with_keys_more_is_carried_and_what_was_added_is_removed() -> Result<()>
         ("kmirror.acls.groups", "true"),
         ("kmirror.acls.remove", "true"),
     ];
-    let mut connector = SourceConnector::connect(config(&from, &to, &more)?, &target).await?;
-    refreshed(&mut connector, 1, 0).await?;
+    let started = async || -> Result<SourceConnector> {
+        let mut connector = SourceConnector::connect(config(&from, &to, &more)?, &target).await?;
+        connector.remember(Some(OffsetMaps::open(&target, "A", 1).await?));
+        refreshed(&mut connector, 1, 0).await?;
+        Ok(connector)
+    };
+    let connector = started().await?;
     let prefixed = AclBinding { resource_name: "A.ord".to_owned(), ..prefixed };
     let mut wanted = BTreeSet::from([prefixed, group, rule("A.orders", Allow, Write), others]);
     wait_until_eq("the rules", DEADLINE, wanted.clone(), || all(&target)).await?;
     wait_no_difference(&connector).await?;
 
+    // What an earlier life has added is known to the next.
+    drop(connector);
     source.delete_acls(&[gone, rule("orders", Allow, Read)]).await?;
+    let connector = started().await?;
     wanted.remove(&rule("A.orders", Allow, Write));
     wait_until_eq("what was added to be removed, and nothing else", DEADLINE, wanted, || all(&target)).await?;
     wait_no_difference(&connector).await?;
