@@ -156,7 +156,11 @@ impl Task {
             let text = error.to_string();
             match self.partitions[index].prepare_refused(error, now) {
                 Verdict::Stop => self.tell_stopped(index),
-                Verdict::Wait | Verdict::Refresh | Verdict::AskLimit | Verdict::Recode => {
+                verdict => {
+                    // The metadata tell whether a topic is gone.
+                    let is_wanted = verdict == Verdict::Refresh;
+                    self.source.refresh_wanted |= is_wanted;
+                    self.target.refresh_wanted |= is_wanted;
                     self.source.failed("preparing partitions".to_owned(), &text, &self.name);
                 }
             }
