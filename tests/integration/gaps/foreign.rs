@@ -3,8 +3,9 @@
 use ::testkit::{
     OpenTransaction,
     anyhow::{Result, ensure},
-    create_topic,
+    create_topic, read_all,
 };
+use kmirror::records::offset_map::MapRecord;
 use serde_json::json;
 
 use super::{FIRST, Scene, records};
@@ -33,6 +34,28 @@ impl Scene {
         }
         self.worker.wait_running(&self.name, 1).await.map(|_| ())
     }
+
+    /// Waits until partition 0's anchor stands there. Who takes over counts again what others wrote behind it.
+    async fn anchored(&self, source_offset: i64) -> Result<()> {
+        let map = format!("mm2-offset-map.{}.internal", self.name);
+        self.worker
+            .until(&format!("an anchor at {source_offset}"), DEADLINE, async || {
+                let mut last = None;
+                for record in read_all(&self.target, &map).await?.iter().flatten() {
+                    match MapRecord::decode(record.key.as_deref(), record.value.as_deref())? {
+                        MapRecord::Anchor(link, value)
+                            if (&link.source_topic, link.source_partition) == (&self.topic, 0) =>
+                        {
+                            last = value.map(|value| value.source_offset);
+                        }
+                        _ => {}
+                    }
+                }
+                ensure!(last == Some(source_offset), "{last:?}");
+                Ok(())
+            })
+            .await
+    }
 }
 
 async fn beside_others(more: &[(&str, &str)]) -> Result<()> {
@@ -53,6 +76,7 @@ async fn beside_others(more: &[(&str, &str)]) -> Result<()> {
     let both = ["0..100", "x0..30", "100..120", "x30..35", "120..130"];
     scene.holds(0, &both).await?;
     scene.other_goes_on(100).await?;
+    scene.anchored(130).await?;
 
     // While nobody looks, in a worker that was killed and in one that was stopped.
     scene.worker.kill9()?;
