@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use rdkafka::admin::{
@@ -92,8 +92,9 @@ pub async fn wait_for_topic(bootstrap: &str, topic: &str, partitions: i32) -> Re
     wait_until(&format!("{partitions} partitions of {topic} with leaders"), DEADLINE, || {
         let (bootstrap, topic) = (bootstrap.clone(), topic.clone());
         blocking(move || {
-            let answers: Vec<_> = bootstrap.split(',').map(|address| led_partitions(address, &topic)).collect();
-            ensure!(answers.iter().any(Result::is_ok), "no broker answers: {answers:?}");
+            let answers: Vec<_> =
+                bootstrap.split(',').map(|address| led_partitions(address, &topic)).collect::<Result<_>>()?;
+            ensure!(answers.iter().any(Option::is_some), "no broker answers");
             for (led, error) in answers.into_iter().flatten() {
                 ensure!(error.is_none() && led >= partitions as usize, "{led} with leaders, {error:?}");
             }
@@ -133,14 +134,21 @@ pub async fn placements(bootstrap: &str, topic: &str) -> Result<Vec<Placement>> 
     .await
 }
 
-/// How many partitions of a topic have leaders, and the topic's error, as one broker knows it.
-fn led_partitions(address: &str, topic: &str) -> Result<(usize, Option<RDKafkaRespErr>)> {
+/// How many partitions of a topic have leaders, and the topic's error, as one broker knows it: `None` where it is down or frozen. What fails
+/// sooner says nothing about that.
+fn led_partitions(address: &str, topic: &str) -> Result<Option<(usize, Option<RDKafkaRespErr>)>> {
     // A refused connection is quickly told from a slow answer, where librdkafka would try again until its deadline.
     let socket = address.to_socket_addrs()?.next().context("no such host")?;
-    TcpStream::connect_timeout(&socket, Duration::from_secs(2)).context("does not accept connections")?;
-    let metadata = consumer(&config(address))?.fetch_metadata(Some(topic), REQUEST_DEADLINE)?;
+    if TcpStream::connect_timeout(&socket, Duration::from_secs(2)).is_err() {
+        return Ok(None);
+    }
+    let asked = Instant::now();
+    let metadata = match consumer(&config(address))?.fetch_metadata(Some(topic), REQUEST_DEADLINE) {
+        Err(_) if asked.elapsed() >= REQUEST_DEADLINE / 2 => return Ok(None),
+        told => told.with_context(|| format!("asking {address} for {topic}"))?,
+    };
     let seen = metadata.topics().first().context("no answer for the topic")?;
-    Ok((seen.partitions().iter().filter(|p| p.leader() >= 0).count(), seen.error()))
+    Ok(Some((seen.partitions().iter().filter(|p| p.leader() >= 0).count(), seen.error())))
 }
 
 /// Raises a topic's partition count to `total` and waits until all have leaders.
