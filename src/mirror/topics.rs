@@ -266,6 +266,7 @@ async fn described(
         .await
         .map_err(Error::during("reading topic settings of the source"))?;
     let mut configs: BTreeMap<String, wire::Result<Vec<ConfigEntry>>> = configs.into_iter().collect();
+    let alias = source.alias();
     let mut new_topics = Vec::new();
     for topic in topics {
         match configs.remove(&topic.source) {
@@ -276,11 +277,12 @@ async fn described(
                 configs: copied_configs(&entries, rules),
             }),
             Some(Err(error)) => {
-                let reason = format!("reading the settings of topic {} failed: {error}", topic.source);
+                let reason =
+                    format!("reading the settings of topic {} of cluster {alias} failed: {error}", topic.source);
                 outcome.failures.insert(topic.source.clone(), reason);
             }
             None => {
-                let reason = format!("cluster {} did not tell the settings of topic {}", source.alias(), topic.source);
+                let reason = format!("cluster {alias} did not tell the settings of topic {}", topic.source);
                 outcome.failures.insert(topic.source.clone(), reason);
             }
         }

@@ -12,7 +12,7 @@ use ::testkit::{
     bulk_produce, create_topic, delete_records, kafka_version, read_all, unique, watermarks,
 };
 use ::wire::{Cluster, ClusterConfig, CommittedOffset, TopicPartition};
-use kmirror::records::decode_heartbeat;
+use kmirror::records::{decode_checkpoint, decode_heartbeat};
 use serde_json::{Value, json};
 
 use crate::{
@@ -71,6 +71,25 @@ impl Scene {
                 let copied = watermarks(&self.pair.target, &remote).await?;
                 let counts = |of: &[Watermarks]| of.iter().map(|ends| ends.high - ends.low).collect::<Vec<_>>();
                 ensure!(counts(&left) == counts(&copied), "{copied:?} of {left:?}");
+                Ok(())
+            })
+            .await
+    }
+
+    /// Waits until a group's last checkpoints of a topic lead from and to these offsets, in each partition.
+    async fn wait_checkpoints(&self, group: &str, topic: &str, wanted: (i64, i64)) -> Result<()> {
+        let (checkpoints, remote) = (format!("{}.checkpoints.internal", self.alias), self.remote(topic));
+        self.worker
+            .until(&format!("checkpoints {wanted:?} of {group} in {topic}"), DEADLINE, async || {
+                let mut last = BTreeMap::new();
+                for record in read_all(&self.pair.target, &checkpoints).await?.iter().flatten() {
+                    let (key, value) = decode_checkpoint(record.key.as_deref(), record.value.as_deref())?;
+                    let value = value.context("a tombstone")?;
+                    if key.group == group && key.topic == remote {
+                        last.insert(key.partition, (value.upstream_offset, value.downstream_offset));
+                    }
+                }
+                ensure!(last == (0..PARTITIONS).map(|partition| (partition, wanted)).collect(), "{last:?}");
                 Ok(())
             })
             .await
@@ -247,6 +266,7 @@ async fn offsets_are_translated_exactly_for_groups_anywhere() -> Result<()> {
     commit(&source, last, &topic, &[RECORDS, RECORDS, RECORDS]).await?;
     commit(&source, first, &topic, &[REMOVED, REMOVED, REMOVED]).await?;
     in_target(last, &[RECORDS, RECORDS, RECORDS]).await?;
+    scene.wait_checkpoints(first, &topic, (REMOVED, 0)).await?;
     in_target(first, &groups[0].1).await?;
 
     if kafka_version() != "2.8.2" {

@@ -211,7 +211,7 @@ async fn settings_that_are_not_told_are_found_out() -> Result<()> {
     let config = connector(&from, &to, "large,unknown", &[]);
     let mut story = Story { worker, source: &from, target: &target };
     story.worker.put_connector("large", &config).await?;
-    let unmade = "unknown: reading the settings of topic unknown failed";
+    let unmade = "unknown: reading the settings of topic unknown of cluster src failed";
     story.worker.wait_failed("large", DEADLINE, &["1 of 2 topics", unmade, "TOPIC_AUTHORIZATION_FAILED"]).await?;
     story.wait_equal("src", "large").await?;
     ensure!(said(&story.worker, &["can't tell whether the offset map mm2-offset-map.src.internal is compacted"]) == 1);
