@@ -67,6 +67,6 @@ mod full {
 
     #[tokio::test]
     async fn connections_cut_at_random_double_and_lose_nothing() -> Result<()> {
-        cut(|| Duration::from_millis(rand::random_range(100..3_000)), Duration::from_secs(60)).await
+        cut(|| Duration::from_millis(rand::random_range(100..3_000)), Duration::from_secs(120)).await
     }
 }

@@ -68,6 +68,6 @@ mod full {
 
     #[tokio::test]
     async fn leaders_that_move_again_and_again_are_followed() -> Result<()> {
-        moves(8).await
+        moves(12).await
     }
 }

@@ -70,7 +70,7 @@ mod full {
     #[tokio::test]
     async fn brokers_restarted_again_and_again_lose_and_double_nothing() -> Result<()> {
         let any = || if rand::random() { Leave::InOrder } else { Leave::Killed };
-        let rounds: Vec<_> = (0..6).map(|_| [any(), any()]).collect();
+        let rounds: Vec<_> = (0..9).map(|_| [any(), any()]).collect();
         eprintln!("{rounds:?}");
         roll(&rounds).await
     }
