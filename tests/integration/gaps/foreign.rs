@@ -37,18 +37,15 @@ impl Scene {
 
     /// Waits until partition 0's anchor stands there. Who takes over counts again what others wrote behind it.
     async fn anchored(&self, source_offset: i64) -> Result<()> {
-        let map = format!("mm2-offset-map.{}.internal", self.name);
         self.worker
             .until(&format!("an anchor at {source_offset}"), DEADLINE, async || {
                 let mut last = None;
-                for record in read_all(&self.target, &map).await?.iter().flatten() {
-                    match MapRecord::decode(record.key.as_deref(), record.value.as_deref())? {
-                        MapRecord::Anchor(link, value)
-                            if (&link.source_topic, link.source_partition) == (&self.topic, 0) =>
-                        {
-                            last = value.map(|value| value.source_offset);
-                        }
-                        _ => {}
+                for record in read_all(&self.target, &self.map()).await?.iter().flatten() {
+                    let record = MapRecord::decode(record.key.as_deref(), record.value.as_deref())?;
+                    if let MapRecord::Anchor(link, value) = record
+                        && (&link.source_topic, link.source_partition) == (&self.topic, 0)
+                    {
+                        last = value.map(|value| value.source_offset);
                     }
                 }
                 ensure!(last == Some(source_offset), "{last:?}");
