@@ -291,3 +291,22 @@ async fn offsets_are_translated_exactly_for_groups_anywhere() -> Result<()> {
     scene.worker.wait_running("groups", 0).await?;
     Ok(())
 }
+
+/// MirrorMaker waits for a record; where the copy of an empty topic begins is known before one comes.
+#[tokio::test]
+async fn a_group_of_an_empty_topic_has_its_checkpoint_at_once() -> Result<()> {
+    // MirrorConnectorsIntegrationBaseTest.testNoCheckpointsIfNoRecordsAreMirrored
+    let scene = Scene::start().await?;
+    let (topic, group) = (unique("empty"), unique("early"));
+    create_topic(&scene.pair.source, &topic, PARTITIONS, 1, &[]).await?;
+    let source = scene.source();
+    commit(&source, &group, &topic, &[0, 0, 0]).await?;
+    scene.mirror(&topic, &[]).await?;
+    let more = [("emit.checkpoints.interval.seconds", "1"), ("groups", group.as_str()), ("topics", topic.as_str())];
+    scene.worker.put_connector("groups", &scene.config("Checkpoint", &more)).await?;
+    scene.wait_checkpoints(&group, &topic, (0, 0)).await?;
+
+    bulk_produce(&scene.pair.source, &topic, &Bulk::new(300, PARTITIONS)).await?;
+    commit(&source, &group, &topic, &[60, 60, 60]).await?;
+    scene.wait_checkpoints(&group, &topic, (60, 60)).await
+}

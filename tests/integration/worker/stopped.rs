@@ -3,7 +3,9 @@
 use ::testkit::{
     Cluster, Codec, Record,
     anyhow::{Context, Result, ensure},
-    create_topic, delete_topic, produce, set_topic_configs, unique, watermarks,
+    create_topic, delete_topic, produce,
+    proxy::{Direction, Rule, api_key},
+    set_topic_configs, unique, watermarks,
 };
 
 use super::{Copy, connector, records, remote};
@@ -99,6 +101,30 @@ async fn topics_deleted_from_either_side_in_mid_run_are_named() -> Result<()> {
     let words = ["2 of 3 partitions", &gone, &sourceless, "refused by cluster src: UNKNOWN_TOPIC"];
     worker.wait_task_failed("mirror", 0, &words).await?;
     copy.wait_equal(&worker).await
+}
+
+/// Between the metadata, which are not due again for minutes, and what is asked about its partitions.
+#[tokio::test]
+async fn a_topic_deleted_while_its_copy_is_prepared_is_named() -> Result<()> {
+    let pair = ::testkit::pair().await?;
+    let (source, target) = (&pair.source.bootstrap, &pair.target.bootstrap);
+    let topic = unique("unprepared");
+    create_topic(source, &topic, 1, 1, &[]).await?;
+    produce(source, &topic, 0, &records(0, 10), Codec::None).await?;
+    let proxy = pair.source.proxy().await?;
+    let asked = topic.clone().into_bytes();
+    let about_it = move |bytes: &[u8]| bytes.windows(asked.len()).any(|part| part == asked);
+    let rule = Rule::hold(api_key::LIST_OFFSETS, Direction::Request).when(move |frame| about_it(frame.bytes)).first(1);
+    let hold = proxy.add(rule);
+
+    let worker = Kmirror::on(target).start().await?;
+    worker.put_connector("mirror", &connector(&proxy.bootstrap(), target, &topic, &[])).await?;
+    hold.wait_held(1, DEADLINE).await?;
+    delete_topic(source, &topic).await?;
+    hold.release();
+    let refused = format!("Metadata of {topic}-0 at source offset 0 refused by cluster src: UNKNOWN_TOPIC");
+    worker.wait_task_failed("mirror", 0, &[&refused]).await?;
+    Ok(())
 }
 
 /// A limit that only the target has is taken away otherwise, as by MirrorMaker.
