@@ -198,12 +198,16 @@ else
     skip advisories "the advisory database can't be reached ($logs/advisory-database.log)"
 fi
 step documentation env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
-step doctests cargo test --locked --workspace --doc
-count_doctests "$logs/doctests.log"
 
 # Some tests speak to old versions in every run.
 if step build-tests cargo build --locked --workspace --all-targets &&
     step kafka-jars "$CARGO_TARGET_DIR/debug/testkit-tool" fetch-jars $KAFKA $OLD_KAFKA $OLDEST_KAFKA; then
+    step doctests cargo test --locked --workspace --doc
+    count_doctests "$logs/doctests.log"
+    # Without them brokers start as well, with more work.
+    "$CARGO_TARGET_DIR/debug/testkit-tool" archive-classes $KAFKA $OLD_KAFKA \
+        >"$logs/class-archives.log" 2>&1 </dev/null 9>&- &
+    wait $! || skip class-archives "they could not be made ($logs/class-archives.log)"
     if $full; then
         run_tests tests-full full $KAFKA
         # Once is enough of the long series and of trouble: they take most of the time.

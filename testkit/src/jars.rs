@@ -29,8 +29,7 @@ fn fetch_into(cache: &Path, version: &str, get: impl FnOnce(&str, &Path) -> Resu
     if complete() {
         return Ok(jars);
     }
-    let lock = File::create(cache.join(format!("kafka-{version}.lock")))?;
-    lock.lock()?;
+    let _lock = lock(cache, version)?;
     if complete() {
         return Ok(jars);
     }
@@ -46,6 +45,18 @@ fn fetch_into(cache: &Path, version: &str, get: impl FnOnce(&str, &Path) -> Resu
     }
     fs::rename(&partial, &jars)?;
     Ok(jars)
+}
+
+/// Held by whoever changes what the cache has of a version, until drop.
+pub(crate) fn lock(cache: &Path, version: &str) -> Result<File> {
+    let lock = File::create(cache.join(format!("kafka-{version}.lock")))?;
+    lock.lock()?;
+    Ok(lock)
+}
+
+/// What Java is told to take classes from.
+pub(crate) fn class_path(jars: &Path) -> String {
+    format!("{}/*", jars.display())
 }
 
 fn maven(version: &str, into: &Path) -> Result<()> {

@@ -7,12 +7,14 @@ use std::process::{Output, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::classes;
 use crate::environment::unique;
 use crate::jars;
 use crate::process::{Process, Program, guarded, spawn_from_lasting_thread};
 
 /// Quick starts matter more than peak speed: brokers of tests live for seconds.
-const QUICK_START: [&str; 4] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-XX:-UsePerfData"];
+pub(crate) const QUICK_START: [&str; 4] =
+    ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-XX:-UsePerfData"];
 
 const LOG4J_2: &str = "\
 status = error
@@ -142,10 +144,11 @@ impl Java {
         let mut command = vec!["java".to_owned(), format!("-Xmx{}m", jvm.heap_mb)];
         if jvm.quick_start {
             command.extend(QUICK_START.map(str::to_owned));
+            command.extend(classes::options(&self.jars));
         }
         command.push(format!("-D{log_option}=file:{}", self.log_config.display()));
         command.push(format!("-Dtestkit.log.level={level}"));
-        command.extend(["-cp".to_owned(), format!("{}/*", self.jars.display()), main.to_owned()]);
+        command.extend(["-cp".to_owned(), jars::class_path(&self.jars), main.to_owned()]);
         command.extend(args.iter().map(|&arg| arg.to_owned()));
         command
     }

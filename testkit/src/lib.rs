@@ -3,6 +3,7 @@
 //!
 //! Needs Java 17 with its compiler, Maven (for the first run of a version) and `setpriv`; Linux only.
 
+mod classes;
 mod clients;
 mod cluster;
 mod connect;
@@ -21,6 +22,7 @@ mod wait;
 
 /// The errors of this crate, for tests whose package does not depend on it.
 pub use anyhow;
+pub use classes::{archive as archive_classes, exercise};
 pub use clients::{
     Bulk, Codec, EndOffsets, Isolation, Load, Made, Member, OpenTransaction, Placement, Produced, Producing, Record,
     RecordView, Steady, TimestampKind, Transactions, Watermarks, arrivals, bulk_produce, bulk_produce_over,

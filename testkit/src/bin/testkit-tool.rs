@@ -5,11 +5,15 @@ use std::io::{Write, stdout};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
-use testkit::{Bulk, Codec, RecordView, bulk_produce, create_topic, fetch_jars, read_all, watermarks};
+use testkit::{
+    Bulk, Codec, RecordView, archive_classes, bulk_produce, create_topic, exercise, fetch_jars, read_all, watermarks,
+};
 
 const USAGE: &str = "\
 usage: testkit-tool COMMAND
   fetch-jars VERSION…                               puts the jars of Kafka versions into the cache
+  archive-classes VERSION…                          so that Kafka's programs start with less work
+  exercise VERSION                                  starts what tests start, once: archive-classes looks on
   create-topic BOOTSTRAP TOPIC PARTITIONS           with replication factor 1
   produce BOOTSTRAP TOPIC PARTITIONS RECORDS CODEC  JSON records of 500 bytes; CODEC is none, gzip, snappy, lz4 or zstd
   offsets BOOTSTRAP TOPIC                           a line for each partition: number, log start, high watermark
@@ -25,6 +29,8 @@ async fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match args[..] {
         ["fetch-jars", ref versions @ ..] if !versions.is_empty() => fetch(versions),
+        ["archive-classes", ref versions @ ..] if !versions.is_empty() => archive(versions),
+        ["exercise", version] => exercise(version).await,
         ["create-topic", bootstrap, topic, partitions] => create(bootstrap, topic, partitions).await,
         ["produce", bootstrap, topic, partitions, records, codec] => {
             produce(bootstrap, topic, partitions, records, codec).await
@@ -52,6 +58,13 @@ fn fetch(versions: &[&str]) -> Result<()> {
     versions.iter().try_for_each(|version| {
         let jars = fetch_jars(version)?;
         Ok(writeln!(stdout(), "Kafka {version}: {}", jars.display())?)
+    })
+}
+
+fn archive(versions: &[&str]) -> Result<()> {
+    versions.iter().try_for_each(|version| {
+        let archive = archive_classes(version, &["exercise", version])?;
+        Ok(writeln!(stdout(), "Kafka {version}: {}", archive.display())?)
     })
 }
 
