@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -11,6 +12,7 @@ use rdkafka::admin::{
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -43,7 +45,23 @@ pub async fn create_topic(
     for (key, value) in configs {
         new = new.set(key, value);
     }
-    only(admin(bootstrap)?.create_topics([&new], &options()).await?, "creating")?;
+    let given_up = AtomicBool::new(false);
+    let told = wait_until("a broker that creates topics", DEADLINE, async || {
+        let told = admin(bootstrap)?.create_topics([&new], &options()).await;
+        // So ends what librdkafka asks of a broker that the metadata leave out for a moment, whether it was done or not.
+        match told {
+            Err(error @ KafkaError::AdminOp(RDKafkaErrorCode::DestroyBroker)) => {
+                given_up.store(true, Ordering::Relaxed);
+                Err(error.into())
+            }
+            told => Ok(told),
+        }
+    });
+    let told = told.await??;
+    let exists = matches!(told[..], [Err((_, RDKafkaErrorCode::TopicAlreadyExists))]);
+    if !(exists && given_up.into_inner()) {
+        only(told, "creating")?;
+    }
     wait_for_topic(bootstrap, topic, partitions).await
 }
 
