@@ -77,6 +77,17 @@ fn wanted(cluster: &Cluster, at: &TopicPartition, offset: i64) -> FetchPartition
     }
 }
 
+/// Waits until a broker answers for all of them. Metadata names it as their leader before it has taken them over:
+/// until then it knows no leader epoch of theirs (`UNKNOWN_LEADER_EPOCH`), or not even the partition.
+async fn wait_until_led(cluster: &Cluster, broker: i32, partitions: &[FetchPartition]) -> Result<()> {
+    wait_until("the broker to lead all of them", DEADLINE, async || {
+        let mut rounds = Rounds::new(cluster, broker);
+        partitions.iter().for_each(|p| rounds.session.put(p.clone()));
+        rounds.tags().await.map(|_| ())
+    })
+    .await
+}
+
 /// Sizes of the Fetch requests that go through a proxy, bytes.
 fn fetch_sizes(proxy: &Proxy) -> Arc<Mutex<Vec<usize>>> {
     let sizes = Arc::new(Mutex::new(Vec::new()));
@@ -120,12 +131,7 @@ async fn a_session(by_id: bool) -> Result<()> {
     };
     let broker = cluster.leader(&at(0)).expect("a leader").broker;
     let led: Vec<i32> = (0..60).filter(|p| cluster.leader(&at(*p)).is_some_and(|l| l.broker == broker)).collect();
-    wait_until("the broker to lead all of them", DEADLINE, async || {
-        let mut rounds = Rounds::new(&cluster, broker);
-        led.iter().for_each(|p| rounds.session.put(wanted(*p, 0)));
-        rounds.tags().await.map(|_| ())
-    })
-    .await?;
+    wait_until_led(&cluster, broker, &led.iter().map(|p| wanted(*p, 0)).collect::<Vec<_>>()).await?;
     sizes.lock().unwrap().clear();
 
     let mut rounds = Rounds::new(&cluster, broker);
@@ -320,16 +326,15 @@ mod clusters {
         let cluster = client(&kafka.proxied_bootstrap()?);
         cluster.topics(Some(&["t".to_owned()])).await?;
         let broker = cluster.leader(&at).expect("a leader").broker;
+        let all = || [0, 1, 2].map(|partition| wanted(&cluster, &TopicPartition::new("t", partition), 0));
+        wait_until_led(&cluster, broker, &all()).await?;
         let mut rounds = Rounds::new(&cluster, broker);
-        for partition in 0..3 {
-            rounds.put(&TopicPartition::new("t", partition), 0);
-        }
+        all().into_iter().for_each(|p| rounds.session.put(p));
         assert_eq!(rounds.tags().await?.len(), 3);
         assert_eq!(rounds.tags().await?, []);
 
         kafka.restart(1).await?;
         produce(&kafka.bootstrap(), "t", 1, &[Record::value("v")], Codec::None).await?;
-        let before = kafka.proxy()?.seen(api_key::FETCH, Direction::Request);
         wait_until("the broker to be asked again", DEADLINE, async || {
             let leader = cluster.topics(Some(&["t".to_owned()])).await?.into_iter().next();
             ensure!(leader.is_some_and(|t| t.partitions[0].leader == Some(broker)), "not led yet");
@@ -337,10 +342,10 @@ mod clusters {
         })
         .await?;
         // The leader epoch has grown with the restart: not to be compared here.
-        for partition in 0..3 {
-            let at = TopicPartition::new("t", partition);
-            rounds.session.put(FetchPartition { leader_epoch: -1, ..wanted(&cluster, &at, 0) });
-        }
+        let all = all().map(|p| FetchPartition { leader_epoch: -1, ..p });
+        wait_until_led(&cluster, broker, &all).await?;
+        all.into_iter().for_each(|p| rounds.session.put(p));
+        let before = kafka.proxy()?.seen(api_key::FETCH, Direction::Request);
         assert_eq!(rounds.tags().await?, [(0, false), (1, true), (2, false)]);
         assert_eq!(kafka.proxy()?.seen(api_key::FETCH, Direction::Request) - before, 2, "once in the old session");
         Ok(())
