@@ -91,12 +91,12 @@ const AGAIN: [Point; 3] = [
 
 /// Holds the frame that makes a point, of a topic whose name begins with this.
 fn rule(point: &Point, of: &str) -> Rule {
-    let (after, topic) = (AtomicU64::new(point.after), of.as_bytes().to_vec());
+    let (after, topic) = (AtomicU64::new(point.after), of.to_owned());
     Rule::hold(point.api, point.direction).when(move |frame| {
         // What is said of a topic is no request for it: anchors name those they are about.
         let is_about = match frame.api_key {
-            PRODUCE => frame.produced_topic().is_some_and(|name| name.starts_with(&topic)),
-            _ => frame.bytes.windows(topic.len()).any(|bytes| bytes == topic),
+            PRODUCE => frame.produced_topic().is_some_and(|name| name.starts_with(topic.as_bytes())),
+            _ => frame.mentions(&topic),
         };
         is_about && after.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1)).is_err()
     })

@@ -42,6 +42,12 @@ pub struct Frame<'a> {
 }
 
 impl Frame<'_> {
+    /// Whether this name stands anywhere in it, be it as a part of another name.
+    pub fn mentions(&self, name: &str) -> bool {
+        let name = name.as_bytes();
+        self.bytes.windows(name.len()).any(|part| part == name)
+    }
+
     /// The topic that a Produce request, or the answer to it, names first; none in other frames and before version 9.
     pub fn produced_topic(&self) -> Option<&[u8]> {
         if self.api_key != api_key::PRODUCE || self.api_version < 9 {

@@ -112,10 +112,9 @@ async fn a_topic_deleted_while_its_copy_is_prepared_is_named() -> Result<()> {
     create_topic(source, &topic, 1, 1, &[]).await?;
     produce(source, &topic, 0, &records(0, 10), Codec::None).await?;
     let proxy = pair.source.proxy().await?;
-    let asked = topic.clone().into_bytes();
-    let about_it = move |bytes: &[u8]| bytes.windows(asked.len()).any(|part| part == asked);
-    let rule = Rule::hold(api_key::LIST_OFFSETS, Direction::Request).when(move |frame| about_it(frame.bytes)).first(1);
-    let hold = proxy.add(rule);
+    let asked = topic.clone();
+    let rule = Rule::hold(api_key::LIST_OFFSETS, Direction::Request).when(move |frame| frame.mentions(&asked));
+    let hold = proxy.add(rule.first(1));
 
     let worker = Kmirror::on(target).start().await?;
     worker.put_connector("mirror", &connector(&proxy.bootstrap(), target, &topic, &[])).await?;
