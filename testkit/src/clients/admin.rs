@@ -203,26 +203,33 @@ pub async fn delete_records(bootstrap: &str, topic: &str, partition: i32, before
     answer.offset().to_raw().context("no log start offset")
 }
 
-/// Sets a topic's configs. Those set before and not named here go back to their defaults (Kafka's AlterConfigs).
+/// Sets a topic's configs, and waits until a broker tells of them. Those set before and not named here go back to their
+/// defaults (Kafka's AlterConfigs).
 pub async fn set_topic_configs(bootstrap: &str, topic: &str, configs: &[(&str, &str)]) -> Result<()> {
     let mut alter = AlterConfig::new(ResourceSpecifier::Topic(topic));
     for (key, value) in configs {
         alter = alter.set(key, value);
     }
-    for result in admin(bootstrap)?.alter_configs([&alter], &options()).await? {
-        result.map_err(|(_, code)| anyhow::anyhow!("setting configs of {topic}: {code}"))?;
-    }
-    Ok(())
+    admin(bootstrap)?.alter_configs([&alter], &options()).await?;
+    // The client passes over a refusal.
+    wait_until(&format!("configs of {topic} to be set"), DEADLINE, async || {
+        let set = topic_configs(bootstrap, topic).await?;
+        let differing = configs.iter().find(|(key, value)| set.get(*key).map(String::as_str) != Some(value));
+        ensure!(differing.is_none(), "not set: {differing:?}");
+        Ok(())
+    })
+    .await
 }
 
-/// The configs set on a topic itself, without defaults of any kind.
+/// The configs set on a topic itself, without defaults of any kind, once a broker knows the topic.
 pub async fn topic_configs(bootstrap: &str, topic: &str) -> Result<BTreeMap<String, String>> {
-    let described = admin(bootstrap)?.describe_configs([&ResourceSpecifier::Topic(topic)], &options()).await?;
-    let mut configs = BTreeMap::new();
-    for resource in described {
-        let resource = resource.map_err(|code| anyhow::anyhow!("describing {topic}: {code}"))?;
-        let own = resource.entries.into_iter().filter(|e| matches!(e.source, ConfigSource::DynamicTopic));
-        configs.extend(own.filter_map(|e| Some((e.name, e.value?))));
-    }
-    Ok(configs)
+    wait_until(&format!("configs of {topic}"), DEADLINE, async || {
+        let described = admin(bootstrap)?.describe_configs([&ResourceSpecifier::Topic(topic)], &options()).await?;
+        let entries: Vec<_> = described.into_iter().flatten().flat_map(|resource| resource.entries).collect();
+        // The client passes over an error; each topic has configs by default.
+        ensure!(!entries.is_empty(), "none told");
+        let own = entries.into_iter().filter(|e| matches!(e.source, ConfigSource::DynamicTopic));
+        Ok(own.filter_map(|e| Some((e.name, e.value?))).collect())
+    })
+    .await
 }

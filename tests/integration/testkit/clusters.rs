@@ -131,7 +131,12 @@ async fn a_broker_that_cannot_start_is_an_error_with_its_log() {
 async fn topics_are_changed_and_deleted() -> Result<()> {
     let bootstrap = &pair().await?.source.bootstrap;
     let topic = unique("admin");
-    create_topic(bootstrap, &topic, 1, 1, &[("retention.ms", "-1")]).await?;
+    // Asked before the topic is there: as of a broker that has not yet heard of it.
+    let (configs, ()) = tokio::try_join!(
+        topic_configs(bootstrap, &topic),
+        create_topic(bootstrap, &topic, 1, 1, &[("retention.ms", "-1")])
+    )?;
+    assert_eq!(configs, [("retention.ms".to_owned(), "-1".to_owned())].into());
     create_partitions(bootstrap, &topic, 3).await?;
     set_topic_configs(bootstrap, &topic, &[("max.message.bytes", "2000000")]).await?;
     wait_until_eq("the topic's configs", DEADLINE, "max.message.bytes=2000000 ".to_owned(), async || {
