@@ -209,7 +209,8 @@ async fn a_slow_reader_holds_no_more_than_its_bound() -> Result<()> {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
-    let grown = peak()? - before;
+    // The kernel counts pages by core and tells a peak only roughly: it may have shrunk.
+    let grown = peak()?.saturating_sub(before);
     assert_eq!(count, COUNT);
     assert!(grown < 16 << 20, "{grown} bytes more while {} were read", RECORD * COUNT);
     Ok(())
