@@ -11,11 +11,14 @@ mod record;
 pub use error::ReaderError;
 pub use record::{ReadRecord, TimestampType};
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
-    error::RDKafkaErrorCode,
+    error::KafkaError,
 };
 use tokio::sync::mpsc;
 
@@ -114,34 +117,40 @@ impl Reader {
 /// The bounds of each partition of a topic, by partition number.
 ///
 /// # Errors
-/// [`ReaderError::Missing`] where the cluster has no such topic, or what librdkafka says where it can't be asked.
+/// [`ReaderError::Missing`] where the cluster has known no such topic for five seconds, or what librdkafka says where it can't be asked.
 pub async fn bounds(settings: &ReaderSettings, topic: &str) -> Result<Vec<Bounds>, ReaderError> {
     let (settings, topic, alias) = (settings.clone(), topic.to_owned(), settings.cluster.clone());
     let asked = tokio::task::spawn_blocking(move || {
         let consumer: BaseConsumer = client::config(&settings)
             .create()
             .map_err(|cause| ReaderError::Client { cluster: settings.cluster.clone(), cause: cause.to_string() })?;
-        let failed = |partition, cause: &dyn std::fmt::Display| ReaderError::Failed {
-            cluster: settings.cluster.clone(),
-            topic: topic.clone(),
-            partition,
-            offset: -1,
-            cause: cause.to_string(),
-        };
-        let metadata = consumer.fetch_metadata(Some(&topic), settings.patience).map_err(|e| failed(-1, &e))?;
-        let partitions = match metadata.topics().first().map(|found| (found.error(), found.partitions().len())) {
-            Some((None, partitions)) if partitions > 0 => partitions,
-            Some((Some(code), _)) if !client::is_missing(RDKafkaErrorCode::from(code)) => {
-                return Err(failed(-1, &RDKafkaErrorCode::from(code)));
+        let begun = Instant::now();
+        loop {
+            match bounds_once(&consumer, &topic, settings.patience) {
+                Ok(bounds) => return Ok(bounds),
+                Err((_, cause)) if client::is_missing(&cause) && begun.elapsed() < client::HEARSAY => {
+                    // Nothing is assigned: this waits, no more.
+                    let _ = consumer.poll(client::TURN);
+                }
+                Err((partition, cause)) if client::is_missing(&cause) => {
+                    return Err(ReaderError::Missing { cluster: settings.cluster, topic, partition });
+                }
+                Err((partition, cause)) => {
+                    let (cluster, cause) = (settings.cluster, cause.to_string());
+                    return Err(ReaderError::Failed { cluster, topic, partition, offset: -1, cause });
+                }
             }
-            _ => return Err(ReaderError::Missing { cluster: settings.cluster.clone(), topic, partition: -1 }),
-        };
-        let of = |partition| {
-            let (low, high) =
-                consumer.fetch_watermarks(&topic, partition, settings.patience).map_err(|e| failed(partition, &e))?;
-            Ok(Bounds { low, high })
-        };
-        (0..i32::try_from(partitions).unwrap_or(i32::MAX)).map(of).collect()
+        }
     });
     asked.await.unwrap_or_else(|gone| Err(ReaderError::Client { cluster: alias, cause: gone.to_string() }))
+}
+
+/// Where it fails, for which partition: −1 for all.
+fn bounds_once(consumer: &BaseConsumer, topic: &str, patience: Duration) -> Result<Vec<Bounds>, (i32, KafkaError)> {
+    let partitions = client::partitions(consumer, topic, patience).map_err(|cause| (-1, cause))?;
+    let of = |partition| {
+        let (low, high) = consumer.fetch_watermarks(topic, partition, patience).map_err(|cause| (partition, cause))?;
+        Ok(Bounds { low, high })
+    };
+    (0..partitions).map(of).collect()
 }

@@ -8,7 +8,7 @@ use std::{
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
-    error::{KafkaError, RDKafkaErrorCode},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
 };
 use tokio::sync::mpsc;
 
@@ -16,7 +16,9 @@ use super::{HANDED_OVER_BYTES, ReadPartition, ReadRecord, ReaderError, ReaderSet
 use crate::config::IsolationLevel;
 
 /// How often a reader that waits looks whether anybody still wants to read.
-const TURN: Duration = Duration::from_millis(100);
+pub(super) const TURN: Duration = Duration::from_millis(100);
+/// A topic or partition counts as missing once brokers have known none for so long: they hear of a new one, one after the other.
+pub(super) const HEARSAY: Duration = Duration::from_secs(5);
 /// Records that librdkafka has ready or asks for more: what bounds it is bytes.
 const QUEUED_MIN_MESSAGES: usize = 100_000;
 /// The least that librdkafka takes for `fetch.max.bytes`, since one message may have as much (`message.max.bytes`).
@@ -75,6 +77,7 @@ pub(super) fn start(
         partition,
         batch: Vec::new(),
         batch_bytes: 0,
+        missing_since: None,
         trouble: "no broker was reached".to_owned(),
         at_end: false,
     };
@@ -92,6 +95,8 @@ struct Reading {
     /// What is to be handed over.
     batch: Vec<ReadRecord>,
     batch_bytes: usize,
+    /// When it was first said that there is no such topic or partition, unless it has been found since.
+    missing_since: Option<Instant>,
     /// What librdkafka said last.
     trouble: String,
     /// Whether all that may be read was read.
@@ -124,6 +129,18 @@ impl Reading {
                 };
                 return self.fail(hand_over, stalled);
             }
+            if self.missing_since.is_some_and(|since| since.elapsed() >= HEARSAY) {
+                // librdkafka goes on by itself where it was only one broker that did not know yet, and does not say so.
+                match partitions(consumer, &self.partition.topic, self.patience) {
+                    Ok(count) if count > self.partition.partition => self.missing_since = None,
+                    Err(cause) if !is_missing(&cause) => self.trouble = cause.to_string(),
+                    _ => {
+                        let (topic, partition) = (self.partition.topic.clone(), self.partition.partition);
+                        let missing = ReaderError::Missing { cluster: self.cluster.clone(), topic, partition };
+                        return self.fail(hand_over, missing);
+                    }
+                }
+            }
             // Whoever waits gets what there is as soon as there is no more.
             let wait = if self.batch.is_empty() { TURN } else { Duration::ZERO };
             let polled = match consumer.poll(wait) {
@@ -145,6 +162,9 @@ impl Reading {
                 Some(Err(cause)) => match self.judge(&cause) {
                     Some(error) => return self.fail(hand_over, error),
                     None => {
+                        if is_missing(&cause) {
+                            self.missing_since.get_or_insert_with(Instant::now);
+                        }
                         self.trouble = cause.to_string();
                         tracing::debug!(cluster = %self.cluster, topic = %self.partition.topic, %cause, "reading goes on");
                         continue;
@@ -155,6 +175,7 @@ impl Reading {
                 return;
             }
             news = Instant::now();
+            self.missing_since = None;
         }
     }
 
@@ -183,11 +204,14 @@ impl Reading {
     fn judge(&self, cause: &KafkaError) -> Option<ReaderError> {
         use RDKafkaErrorCode as Code;
 
+        if is_missing(cause) {
+            // That is told once it is certain.
+            return None;
+        }
         let code = cause.rdkafka_error_code()?;
         let (cluster, topic) = (self.cluster.clone(), self.partition.topic.clone());
         let (partition, offset) = (self.partition.partition, self.next);
         match code {
-            code if is_missing(code) => Some(ReaderError::Missing { cluster, topic, partition }),
             Code::OffsetOutOfRange | Code::AutoOffsetReset => {
                 Some(ReaderError::OutOfRange { cluster, topic, partition, offset })
             }
@@ -215,8 +239,19 @@ impl Reading {
     }
 }
 
+/// How many partitions a topic has, as the broker that is asked knows.
+pub(super) fn partitions(consumer: &BaseConsumer, topic: &str, patience: Duration) -> KafkaResult<i32> {
+    let metadata = consumer.fetch_metadata(Some(topic), patience)?;
+    match metadata.topics().first().map(|found| (found.error(), found.partitions().len())) {
+        Some((None, count)) if count > 0 => Ok(i32::try_from(count).unwrap_or(i32::MAX)),
+        Some((Some(code), _)) => Err(KafkaError::MetadataFetch(code.into())),
+        _ => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)),
+    }
+}
+
 /// Whether an error says that there is no such topic or partition.
-pub(super) fn is_missing(code: RDKafkaErrorCode) -> bool {
+pub(super) fn is_missing(cause: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
-    matches!(code, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition)
+    let code = cause.rdkafka_error_code();
+    matches!(code, Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition))
 }

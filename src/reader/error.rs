@@ -11,7 +11,7 @@ pub enum ReaderError {
         /// librdkafka's words.
         cause: String,
     },
-    /// The cluster has no such topic or partition.
+    /// The cluster has no such topic or partition, and had none for five seconds.
     #[error("{topic}-{partition} of cluster {cluster} does not exist")]
     Missing {
         /// The cluster's alias.

@@ -13,7 +13,7 @@ use ::testkit::{
 };
 use kmirror::{
     config::IsolationLevel::{ReadCommitted, ReadUncommitted},
-    reader::{ReadPartition, ReadRecord, Reader, ReaderError, ReaderSettings, TimestampType, bounds},
+    reader::{Bounds, ReadPartition, ReadRecord, Reader, ReaderError, ReaderSettings, TimestampType, bounds},
 };
 
 use crate::shared::{pair, read_topic, reader_settings};
@@ -136,6 +136,32 @@ async fn what_is_not_there_is_named() -> Result<()> {
     }
     let error = Reader::start(&settings, ReadPartition { partition: 7, ..partition(&topic, 0, None) })?.next().await;
     assert!(matches!(error, Err(ReaderError::Missing { partition: 7, .. })), "{error:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_topic_that_brokers_do_not_know_yet_is_waited_for() -> Result<()> {
+    let source = &::testkit::pair().await?.source;
+    let proxy = source.proxy().await?;
+    let settings = reader_settings(&proxy.bootstrap(), ReadCommitted);
+    let (read, bounded) = (unique("reader-early"), unique("reader-early"));
+    let [told, told_again] = [&read, &bounded].map(|topic| {
+        let topic = topic.clone();
+        let answers = Rule::count(api_key::METADATA, Direction::Response);
+        proxy.add(answers.when(move |frame| frame.mentions(&topic)))
+    });
+
+    let mut reader = Reader::start(&settings, partition(&read, 0, None))?;
+    told.wait_matched(1, DEADLINE).await?;
+    create_topic(&source.bootstrap, &read, 1, 1, &[]).await?;
+    produce(&source.bootstrap, &read, 0, &numbered(0..1), Codec::None).await?;
+    assert_eq!(reader.next().await?.map(|record| record.offset), Some(0));
+
+    let topic = bounded.clone();
+    let bounds = tokio::spawn(async move { bounds(&settings, &topic).await });
+    told_again.wait_matched(1, DEADLINE).await?;
+    create_topic(&source.bootstrap, &bounded, 3, 1, &[]).await?;
+    assert_eq!(bounds.await??, [Bounds { low: 0, high: 0 }; 3]);
     Ok(())
 }
 
