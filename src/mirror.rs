@@ -28,8 +28,8 @@ pub use assignment::split;
 pub use checkpoint_connector::CheckpointConnector;
 pub use checkpoint_task::{CheckpointTask, GroupDesk, GroupReport, Synced};
 pub use checkpoints::{
-    Checkpoint, CheckpointOutcome, Checkpoints, CommittedOffset, Emission, Exactness, Knowledge, LoadingCheckpoints,
-    TargetOffset, Translatable, Untranslated, checkpoint_topic,
+    Checkpoint, CheckpointOutcome, Checkpoints, Emission, Exactness, Knowledge, LoadingCheckpoints, TargetOffset,
+    Translatable, Untranslated, checkpoint_topic,
 };
 pub use groups::{GroupSelection, GroupSync, NotWritten, PartitionSync, TargetGroup, WriteReason, deal_groups};
 pub use heartbeats::HeartbeatConnector;

@@ -16,13 +16,13 @@ use tokio::{
     sync::mpsc,
     time::{Instant, Interval, MissedTickBehavior},
 };
-use wire::{Cluster, NewRecord, ResponseError, TopicPartition, now_ms};
+use wire::{Cluster, CommittedOffset, NewRecord, ResponseError, TopicPartition, now_ms};
 
 pub use self::desk::{GroupDesk, GroupReport, Synced};
 use self::{desk::Ask, topics::batches};
 use super::{
-    Checkpoint, Checkpoints, CommittedOffset, GroupSelection, GroupSync, LoadingCheckpoints, OffsetSyncStore,
-    Untranslated, reading::read_on, trouble::Troubles,
+    Checkpoint, Checkpoints, GroupSelection, GroupSync, LoadingCheckpoints, OffsetSyncStore, Untranslated,
+    reading::read_on, trouble::Troubles,
 };
 use crate::{config::CheckpointConnectorConfig, offsets::OffsetMaps};
 
@@ -175,12 +175,11 @@ impl CheckpointTask {
         let offsets: BTreeSet<(TopicPartition, i64)> = committed
             .iter()
             .flat_map(|(_, offsets)| offsets)
-            .filter_map(|committed| Some((committed.partition.clone(), committed.offset?)))
+            .map(|(partition, committed)| (partition.clone(), committed.offset))
             .collect();
         let translated = self.translate(&offsets, &known.syncs).await;
-        let translate = |committed: &CommittedOffset| {
-            let offset = committed.offset.ok_or(Untranslated::NotCommitted)?;
-            let known = translated.get(&(committed.partition.clone(), offset));
+        let translate = |partition: &TopicPartition, offset| {
+            let known = translated.get(&(partition.clone(), offset));
             known.copied().unwrap_or(Err(Untranslated::NotMirrored))
         };
         let mut due = Vec::new();
@@ -193,7 +192,7 @@ impl CheckpointTask {
     }
 
     /// What its groups have committed at the source, of topics that are taken.
-    async fn committed(&mut self) -> Vec<(String, Vec<CommittedOffset>)> {
+    async fn committed(&mut self) -> Vec<(String, Vec<(TopicPartition, CommittedOffset)>)> {
         let what = "reading the offsets of groups";
         let source = &self.clusters.source;
         let told = match source.fetch_group_offsets(&self.groups).await {
@@ -213,13 +212,10 @@ impl CheckpointTask {
                 }
                 Ok(offsets) => {
                     let is_taken = |partition: &TopicPartition| self.selection.takes_topic(&partition.topic);
-                    let offset = |(partition, committed): (TopicPartition, wire::Result<wire::CommittedOffset>)| {
-                        // One that a transaction is about to change is told the next time.
-                        let wire::CommittedOffset { offset, metadata, .. } = committed.ok()?;
-                        Some(CommittedOffset { partition, offset: Some(offset), metadata })
-                    };
                     let taken = offsets.into_iter().filter(|(partition, _)| is_taken(partition));
-                    committed.push((group, taken.filter_map(offset).collect()));
+                    // One that a transaction is about to change is told the next time.
+                    let told = taken.filter_map(|(partition, committed)| Some((partition, committed.ok()?)));
+                    committed.push((group, told.collect()));
                 }
             }
         }

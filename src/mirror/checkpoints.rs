@@ -8,9 +8,7 @@ mod target_offset;
 
 use replication_policy::ReplicationPolicy;
 
-pub use store::{
-    Checkpoint, CheckpointOutcome, Checkpoints, CommittedOffset, Emission, LoadingCheckpoints, Translatable,
-};
+pub use store::{Checkpoint, CheckpointOutcome, Checkpoints, Emission, LoadingCheckpoints, Translatable};
 pub use target_offset::{Exactness, Knowledge, TargetOffset, Untranslated};
 
 /// The name that a topic of the source has on the target, as checkpoints bear it: a topic that once came from the target has its own name

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use wire::{GroupDescription, GroupOffsets, TopicPartition, is_active_group};
+use wire::{CommittedOffset, GroupDescription, GroupOffsets, TopicPartition, is_active_group};
 
 use super::{CheckpointTask, GroupReport, Known, Synced};
 use crate::mirror::{CheckpointOutcome, NotWritten, PartitionSync, TargetGroup};
@@ -90,10 +90,10 @@ impl CheckpointTask {
     }
 }
 
-fn writes(decided: &BTreeMap<TopicPartition, PartitionSync>) -> Vec<(TopicPartition, wire::CommittedOffset)> {
+fn writes(decided: &BTreeMap<TopicPartition, PartitionSync>) -> Vec<(TopicPartition, CommittedOffset)> {
     let write = |(partition, sync): (&TopicPartition, &PartitionSync)| match sync {
         PartitionSync::Write { offset, metadata, .. } => {
-            let committed = wire::CommittedOffset { offset: *offset, leader_epoch: None, metadata: metadata.clone() };
+            let committed = CommittedOffset { offset: *offset, leader_epoch: None, metadata: metadata.clone() };
             Some((partition.clone(), committed))
         }
         PartitionSync::Leave(_) => None,

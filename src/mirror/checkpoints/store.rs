@@ -3,21 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
-use wire::TopicPartition;
+use wire::{CommittedOffset, TopicPartition};
 
 use super::{Exactness, TargetOffset, Untranslated};
 use crate::records::{BadRecord, CheckpointKey, CheckpointValue, TooLong, decode_checkpoint};
-
-/// What a group has committed of a partition at the source.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommittedOffset {
-    /// The source's partition.
-    pub partition: TopicPartition,
-    /// The source's offset of the next record to consume; absent, as a negative one, for none.
-    pub offset: Option<i64>,
-    /// What was committed beside it; empty for none.
-    pub metadata: String,
-}
 
 /// What becomes of one committed offset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,22 +166,21 @@ impl Checkpoints {
         self.groups.get(group).into_iter().flatten()
     }
 
-    /// What becomes of the offsets that a group has committed, of topics that pass the topic filter. `name` is a topic's name on the target,
-    /// `translate` what a committed offset is there.
+    /// What becomes of the offsets that a group has committed at the source, of topics that pass the topic filter; a negative one is none. `name`
+    /// is a topic's name on the target, `translate` what a committed offset is there.
     pub fn decide(
         &self,
         group: &str,
-        committed: &[CommittedOffset],
+        committed: &[(TopicPartition, CommittedOffset)],
         name: impl Fn(&str) -> String,
-        translate: impl Fn(&CommittedOffset) -> Result<TargetOffset, Untranslated>,
+        translate: impl Fn(&TopicPartition, i64) -> Result<TargetOffset, Untranslated>,
     ) -> Vec<CheckpointOutcome> {
         let last = self.groups.get(group);
-        let decide = |committed: &CommittedOffset| {
-            let source = committed.partition.clone();
+        let decide = |(source, committed): &(TopicPartition, CommittedOffset)| {
             let target = TopicPartition::new(name(&source.topic), source.partition);
-            let offset = committed.offset.filter(|offset| *offset >= 0).ok_or(Untranslated::NotCommitted);
-            let checkpoint = offset.and_then(|upstream_offset| {
-                let found = translate(committed)?;
+            let offset = Some(committed.offset).filter(|offset| *offset >= 0);
+            let checkpoint = offset.ok_or(Untranslated::NotCommitted).and_then(|upstream_offset| {
+                let found = translate(source, upstream_offset)?;
                 let last = last.and_then(|last| last.get(&target));
                 let value = CheckpointValue {
                     upstream_offset,
@@ -202,7 +190,7 @@ impl Checkpoints {
                 let emission = Emission::of(last, upstream_offset, found);
                 Ok(Translatable { value, exactness: found.exactness, emission })
             });
-            CheckpointOutcome { source, target, committed: offset.ok(), checkpoint }
+            CheckpointOutcome { source: source.clone(), target, committed: offset, checkpoint }
         };
         committed.iter().map(decide).collect()
     }
@@ -221,12 +209,9 @@ mod tests {
 
     const GROUP: &str = "consumer-group-1";
 
-    fn committed(offset: i64) -> Vec<CommittedOffset> {
-        vec![CommittedOffset {
-            partition: TopicPartition::new("t1", 0),
-            offset: Some(offset),
-            metadata: "meta".to_owned(),
-        }]
+    fn committed(offset: i64) -> Vec<(TopicPartition, CommittedOffset)> {
+        let committed = CommittedOffset { offset, leader_epoch: None, metadata: "meta".to_owned() };
+        vec![(TopicPartition::new("t1", 0), committed)]
     }
 
     fn inexact(offset: i64) -> Result<TargetOffset, Untranslated> {
@@ -243,7 +228,7 @@ mod tests {
         upstream: i64,
         found: Result<TargetOffset, Untranslated>,
     ) -> Result<Emission, Untranslated> {
-        let outcomes = store.decide(GROUP, &committed(upstream), remote, |_| found);
+        let outcomes = store.decide(GROUP, &committed(upstream), remote, |_, _| found);
         if let Some(checkpoint) = Checkpoint::of(GROUP, &outcomes[0]) {
             store.emitted(checkpoint);
         }
@@ -267,7 +252,7 @@ mod tests {
     #[test]
     fn a_checkpoint_has_both_offsets_and_what_was_committed() {
         // MirrorCheckpointTaskTest.testCheckpoint
-        let outcomes = empty().decide(GROUP, &committed(10), remote, |_| inexact(11));
+        let outcomes = empty().decide(GROUP, &committed(10), remote, |_, _| inexact(11));
         let checkpoint = Checkpoint::of(GROUP, &outcomes[0]).unwrap();
         assert_eq!(checkpoint.key, CheckpointKey { group: GROUP.into(), topic: "source1.t1".into(), partition: 0 });
         let value = CheckpointValue { upstream_offset: 10, downstream_offset: 11, metadata: "meta".to_owned() };
@@ -278,9 +263,9 @@ mod tests {
     fn nothing_is_emitted_of_what_has_no_sync_or_offset() {
         // MirrorCheckpointTaskTest.testNoCheckpointForTopicWithoutOffsetSyncs, testNoCheckpointForTopicWithNullOffsetAndMetadata,
         // MirrorConnectorsIntegrationBaseTest.testNoCheckpointsIfNoRecordsAreMirrored
-        let no_sync = |committed: &CommittedOffset| {
+        let no_sync = |_: &TopicPartition, offset| {
             let known = Knowledge {
-                committed: committed.offset,
+                committed: Some(offset),
                 map: Translation::Unmapped,
                 copied_to: None,
                 sync: SyncTranslation::NoSync,
@@ -292,11 +277,8 @@ mod tests {
         let outcomes = empty().decide(GROUP, &committed(10), remote, no_sync);
         assert_eq!(outcomes[0].checkpoint, Err(Untranslated::NotMirrored));
         assert_eq!(Checkpoint::of(GROUP, &outcomes[0]), None);
-        for offset in [None, Some(-1)] {
-            let committed = CommittedOffset { offset, ..committed(0).remove(0) };
-            let outcomes = empty().decide(GROUP, &[committed], remote, |_| inexact(1));
-            assert_eq!(outcomes[0].checkpoint, Err(Untranslated::NotCommitted));
-        }
+        let outcomes = empty().decide(GROUP, &committed(-1), remote, |_, _| inexact(1));
+        assert_eq!((outcomes[0].committed, &outcomes[0].checkpoint), (None, &Err(Untranslated::NotCommitted)));
     }
 
     #[test]
