@@ -19,6 +19,7 @@ use kafka_protocol::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    task::JoinSet,
 };
 
 use super::DEADLINE;
@@ -26,8 +27,8 @@ use crate::environment::unique;
 use crate::wait::wait_until;
 
 /// Producers of each partition, as many of whose transactions may be open at a time.
-const PRODUCERS: usize = 4;
-/// Requests under way at a time.
+const PRODUCERS: u64 = 4;
+/// Requests of a producer that are under way at a time.
 const WINDOW: usize = 100;
 
 /// Which transactions [`transactions`] makes.
@@ -56,41 +57,53 @@ pub struct Made {
 /// `transaction.partition.verification.enable=false`, or it asks a coordinator who knows nothing of them.
 pub async fn transactions(bootstrap: &str, topic: &str, wanted: &Transactions) -> Result<Made> {
     ensure!(!bootstrap.contains(','), "{bootstrap}: want one broker");
-    let mut producers = Vec::new();
-    for _ in 0..PRODUCERS {
-        // A broker that was just started has none to give away yet.
-        producers.push(wait_until("a producer id", DEADLINE, || Leader::producer_id(bootstrap)).await?);
+    // A request may have batches of one producer only, and a broker takes one request of a connection at a time.
+    let mut producers = JoinSet::new();
+    for number in 0..PRODUCERS {
+        let count = wanted.count / PRODUCERS + u64::from(number < wanted.count % PRODUCERS);
+        let share = Transactions { count, ..*wanted };
+        producers.spawn(one_producer_s(bootstrap.to_owned(), topic.to_owned(), share, number));
     }
-    let mut leader = Leader::connect(bootstrap).await?;
-    let topic = TopicName(StrBytes::from_string(topic.to_owned()));
+    let mut made = Made::default();
+    while let Some(share) = producers.join_next().await {
+        let Made { committed, aborted } = share??;
+        for (sum, of_one) in [(&mut made.committed, committed), (&mut made.aborted, aborted)] {
+            *sum = (sum.0 + of_one.0, sum.1 + of_one.1);
+        }
+    }
+    Ok(made)
+}
+
+async fn one_producer_s(bootstrap: String, topic: String, wanted: Transactions, number: u64) -> Result<Made> {
+    // A broker that was just started has none to give away yet.
+    let producer = wait_until("a producer id", DEADLINE, || Leader::producer_id(&bootstrap)).await?;
+    let mut leader = Leader::connect(&bootstrap).await?;
+    let topic = TopicName(StrBytes::from_string(topic));
     let id = TransactionalId(StrBytes::from_string(unique("transactions")));
     let count = usize::try_from(wanted.partitions)?;
-    let mut open = vec![[None::<u64>; PRODUCERS]; count];
-    let mut sequences = vec![[0_i32; PRODUCERS]; count];
-    let (mut made, mut begun, mut step) = (Made::default(), 0, 0);
+    let (mut open, mut sequences) = (vec![None::<u64>; count], vec![0; count]);
+    let (mut made, mut begun, mut step) = (Made::default(), 0, number);
     loop {
-        // A request may have batches of one producer only.
-        let (mut batches, mut markers, producer) = (Vec::new(), Vec::new(), thrown(step, 0) as usize % PRODUCERS);
-        step += 1;
+        let (mut batches, mut markers) = (Vec::new(), Vec::new());
+        step += PRODUCERS;
         for partition in 0..count {
             let thrown = thrown(step, partition as u64);
-            match open[partition][producer] {
+            match open[partition] {
                 Some(records) if thrown >> 8 & 3 != 0 || begun == wanted.count => {
                     let is_committed = !(thrown >> 16).is_multiple_of(wanted.aborted_of);
                     let sum = if is_committed { &mut made.committed } else { &mut made.aborted };
                     *sum = (sum.0 + 1, sum.1 + records);
-                    open[partition][producer] = None;
-                    markers.push(marker(producers[producer], is_committed, &topic, partition as i32));
+                    open[partition] = None;
+                    markers.push(marker(producer, is_committed, &topic, partition as i32));
                 }
                 before if before.is_some() || begun < wanted.count => {
                     begun += u64::from(before.is_none());
                     let records = 1 + (thrown >> 24) % wanted.most_records;
-                    open[partition][producer] = Some(before.unwrap_or(0) + records);
-                    let sequence = &mut sequences[partition][producer];
-                    let records = batch(producers[producer], *sequence, records)?;
-                    *sequence = records.1;
+                    open[partition] = Some(before.unwrap_or(0) + records);
+                    let (records, next) = batch(producer, sequences[partition], records)?;
+                    sequences[partition] = next;
                     let batch = PartitionProduceData::default().with_index(partition as i32);
-                    batches.push(batch.with_records(Some(records.0)));
+                    batches.push(batch.with_records(Some(records)));
                 }
                 _ => {}
             }
@@ -103,7 +116,7 @@ pub async fn transactions(bootstrap: &str, topic: &str, wanted: &Transactions) -
         if !markers.is_empty() {
             leader.queue(&WriteTxnMarkersRequest::default().with_markers(markers), MARKERS)?;
         }
-        let is_over = begun == wanted.count && open.iter().flatten().all(Option::is_none);
+        let is_over = begun == wanted.count && open.iter().all(Option::is_none);
         if leader.sent.len() >= WINDOW || is_over {
             leader.exchange().await?;
         }
