@@ -216,6 +216,8 @@ pub async fn set_topic_configs(bootstrap: &str, topic: &str, configs: &[(&str, &
         let set = topic_configs(bootstrap, topic).await?;
         let differing = configs.iter().find(|(key, value)| set.get(*key).map(String::as_str) != Some(value));
         ensure!(differing.is_none(), "not set: {differing:?}");
+        // Beside those named, who keeps the topic's configs may have set some again.
+        ensure!(!configs.is_empty() || set.is_empty(), "still set: {set:?}");
         Ok(())
     })
     .await
