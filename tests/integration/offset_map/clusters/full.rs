@@ -21,6 +21,15 @@ const BREAKS: u64 = 10_000_000;
 /// Between two anchors: a second of five thousand transactions.
 const BREAKS_PER_ANCHOR: u64 = 5_000;
 const BYTES_PER_BREAK: f64 = 8.0;
+/// Of a broker: its cleaner looks often for what there is to compact.
+const CLEANER_PAUSE: (&str, &str) = ("log.cleaner.backoff.ms", "200");
+/// Of a topic that such a broker compacts soon.
+const COMPACTED_OFTEN: [(&str, &str); 4] = [
+    ("cleanup.policy", "compact"),
+    ("segment.ms", "500"),
+    ("min.cleanable.dirty.ratio", "0.001"),
+    ("delete.retention.ms", "0"),
+];
 /// Of the index, bytes.
 const MEMORY: u64 = 2 << 20;
 
@@ -158,17 +167,11 @@ async fn ten_million_gaps_take_little() -> Result<()> {
 /// The broker's cleaner takes blocks away while one reader goes by its index of before, and another reads anew.
 #[tokio::test]
 async fn a_map_survives_compaction() -> Result<()> {
-    let cluster = Cluster::builder().property("log.cleaner.backoff.ms", "200").start().await?;
+    let cluster = Cluster::builder().property(CLEANER_PAUSE.0, CLEANER_PAUSE.1).start().await?;
     let target = client(&cluster.bootstrap());
     let maps = OffsetMaps::open(&target, "a", 1).await?;
     let topic = topic_of("a");
-    let often = [
-        ("cleanup.policy", "compact"),
-        ("segment.ms", "500"),
-        ("min.cleanable.dirty.ratio", "0.001"),
-        ("delete.retention.ms", "0"),
-    ];
-    set_topic_configs(&cluster.bootstrap(), &topic, &often).await?;
+    set_topic_configs(&cluster.bootstrap(), &topic, &COMPACTED_OFTEN).await?;
     let mut writer = maps.writer(&link(0));
     writer.copies_again_from(0);
     // Copied, stored with an anchor each time, and from the middle on copied again.
