@@ -124,13 +124,21 @@ async fn two_hundred_thousand_transactions_are_translated() -> Result<()> {
     let committed = made.committed.1 + committed;
     let partitions: Vec<i32> = (0..PARTITIONS).collect();
     let arrived = async || end_offsets(&to, &remote(TOPIC), &partitions).await;
-    worker
+    let copied = worker
         .until("all committed records", DEADLINE, async || {
             let sum = arrived().await?.iter().sum::<i64>().unsigned_abs();
             ensure!(sum == committed, "{sum} of {committed}");
             Ok(())
         })
-        .await?;
+        .await;
+    if let Err(error) = copied {
+        // Who holds back the rest: the source, or the copy.
+        let readable = read_all_with(&from, TOPIC, Isolation::ReadCommitted).await?;
+        let readable: Vec<usize> = readable.iter().map(Vec::len).collect();
+        let copied = arrived().await?;
+        let status = worker.status(CONNECTOR).await?;
+        return Err(error.context(format!("{readable:?} can be read at the source, {copied:?} are copied; {status}")));
+    }
     eprintln!("copied {:.1} s after the first was written", begin.elapsed().as_secs_f64());
     worker.stop().await?;
 
