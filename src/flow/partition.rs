@@ -269,6 +269,7 @@ impl Partition {
             && self.fetching.is_none()
             && self.answer.is_none()
             && self.outbound.waiting_bytes() < low_water
+            && !self.outbound.waits_in_small()
             && !self.outbound.is_stuck(now)
             && self.fetches.waits_until(now).is_none()
     }
@@ -371,6 +372,9 @@ impl Partition {
 
     /// The source offset from which on open transactions hold records back for long, where that is news: none when they no longer do.
     pub(crate) fn held_back_news(&mut self, now: Instant) -> Option<Option<i64>> {
+        if self.answer.is_some() || !self.outbound.is_empty() {
+            self.transaction.lags(now);
+        }
         self.transaction.news(now)
     }
 

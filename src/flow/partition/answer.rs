@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wire::{Batch, Batches, CorruptBatch, FetchedPartition, HEADER_LEN, Stored, rewrite_header, sequence_after};
+use wire::{Batch, Batches, Codec, CorruptBatch, FetchedPartition, HEADER_LEN, Stored, rewrite_header, sequence_after};
 
 use super::{
     Partition, Refusals,
@@ -22,6 +22,8 @@ use crate::flow::{
 
 /// With so many bytes of a partition in one answer there are batches to be joined.
 const MUCH_BYTES: usize = 16 * 1024;
+/// Nor does joining make anything later where so many batches wait before it.
+const MANY_BATCHES: usize = 5;
 /// How long a follower that the leader named is read from before the leader is asked again: Kafka's `metadata.max.age.ms`.
 const PREFERENCE_AGE: Duration = Duration::from_secs(300);
 
@@ -39,6 +41,9 @@ pub(super) struct Answer {
     /// What is being written is no longer what comes next.
     void: bool,
 }
+
+/// The topic of a batch that was opened, and the distances of its records.
+type Opened = (Option<Arc<str>>, Option<Box<[u32]>>);
 
 /// What is kept of batches that were met.
 struct Seen<'a> {
@@ -89,6 +94,8 @@ impl Answer {
                     batches.push(stored);
                     next = behind;
                 }
+                // What is left out in between does not part them. What the header says counts only if its sum is right.
+                (Ok(Stored::Batch(batch)), Some((Plan::Drop(_), behind))) if batch.verify().is_ok() => next = behind,
                 (other, _) => {
                     self.next = Some(other);
                     break;
@@ -114,7 +121,7 @@ impl Partition {
             }
             return Verdict::Wait;
         }
-        let joins = answer.records.len() >= MUCH_BYTES;
+        let joins = answer.records.len() >= MUCH_BYTES || self.outbound.waiting() >= MANY_BATCHES;
         let (batches, aborted) = (Batches::new(answer.records, MOST_BYTES), Aborted::new(answer.aborted));
         let before = self.position;
         let mut answer = Answer { batches, aborted, joins, next: None, work: None, void: false };
@@ -138,7 +145,7 @@ impl Partition {
                 continue;
             };
             let done = match (plan, &stored) {
-                (Plan::Pass, Stored::Batch(batch)) => self.queue(batch, None, None, next),
+                (Plan::Pass, Stored::Batch(batch)) => self.queue(batch, None, next),
                 // What the header says counts only if its sum is right.
                 (Plan::Drop(why), Stored::Batch(batch)) => batch.verify().map(|()| {
                     tracing::trace!(partition = %self.source, offset = batch.header().base_offset, %why, "left out");
@@ -163,16 +170,12 @@ impl Partition {
         Verdict::Wait
     }
 
-    /// Queues a batch that begins at the source offset in its header; behind it the copy stands at `next`. For `topic` and `distances` see
-    /// [`Ready`].
-    fn queue(
-        &mut self,
-        batch: &Batch,
-        topic: Option<Arc<str>>,
-        distances: Option<Box<[u32]>>,
-        next: i64,
-    ) -> Result<(), CorruptBatch> {
+    /// Queues a batch that begins at the source offset in its header; behind it the copy stands at `next`. If it was `opened`: its topic and
+    /// distances, for which see [`Ready`].
+    fn queue(&mut self, batch: &Batch, opened: Option<Opened>, next: i64) -> Result<(), CorruptBatch> {
         let Some(producer) = self.producer else { return Ok(()) };
+        let joins = self.refusals.rules.join && (opened.is_some() || batch.header().codec()? == Codec::None);
+        let (topic, distances) = opened.unwrap_or_default();
         let records = batch.header().record_count;
         let sequence = self.sequence(topic.as_ref());
         let (header, payload) = rewrite_header(batch, producer.id, producer.epoch, sequence)?;
@@ -186,6 +189,7 @@ impl Partition {
             records,
             distances,
             max_timestamp: batch.header().max_timestamp,
+            joins,
         };
         self.goes_on(ready.topic.as_ref(), sequence_after(sequence, records), ready.end());
         self.moved_to(next);
@@ -218,9 +222,11 @@ impl Partition {
             return Verdict::Wait;
         };
         let queued = match outcome {
-            Ok(Rewritten { mut batches, .. }) => batches
-                .drain(..)
-                .try_for_each(|Recoded { batch, topic, distances, next }| self.queue(&batch, topic, distances, next)),
+            Ok(Rewritten { mut batches, .. }) => {
+                batches.drain(..).try_for_each(|Recoded { batch, topic, distances, next }| {
+                    self.queue(&batch, Some((topic, distances)), next)
+                })
+            }
             Err(RecodeError::Corrupt(cause)) => Err(cause),
             Err(RecodeError::NotParked { offset, topic, cause }) => {
                 self.abandon();
@@ -265,3 +271,6 @@ impl Partition {
         Verdict::Wait
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,12 +15,15 @@ use std::{
 use bytes::Bytes;
 use wire::{HEADER_LEN, sequence_after};
 
-use crate::flow::{landings::Stretch, tail::Written};
+use crate::flow::{landings::Stretch, plan::SMALL_BYTES, tail::Written};
 
 /// Batches of one producer id that a broker can recognise when they come again.
 const WINDOW: usize = 5;
 /// After this long without an acknowledgement what waits behind the unresolved batches is given back.
 pub(super) const GIVE_BACK_AFTER: Duration = Duration::from_secs(5);
+
+/// So many small batches are enough to go on with until the next Fetch is answered.
+const MANY_SMALL: usize = 2 * WINDOW;
 
 /// A batch ready to be sent, under our producer id. Offsets are the source's.
 #[derive(Debug, Clone)]
@@ -38,6 +41,8 @@ pub(super) struct Ready {
     pub(super) distances: Option<Box<[u32]>>,
     /// Newest record's time, ms since the epoch.
     pub(super) max_timestamp: i64,
+    /// If it is small, those like it are joined where many of them are fetched at once.
+    pub(super) joins: bool,
 }
 
 impl Ready {
@@ -141,6 +146,18 @@ impl Outbound {
 
     pub(super) fn waiting_bytes(&self) -> usize {
         self.waiting_bytes
+    }
+
+    /// Batches that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Enough wait that are small, and that would not have been so many had they been fetched later: while they go out, one or few at a
+    /// time, more gathers at the source that can be joined.
+    pub(super) fn waits_in_small(&self) -> bool {
+        let is_many = self.waiting.len() >= MANY_SMALL && self.waiting_bytes <= self.waiting.len() * SMALL_BYTES;
+        is_many && self.waiting.back().is_some_and(|last| last.joins)
     }
 
     pub(super) fn held_bytes(&self) -> usize {

@@ -10,10 +10,11 @@ pub(super) const TOLD_AFTER: Duration = Duration::from_secs(60);
 struct Stand {
     /// Last stable offset.
     offset: i64,
+    /// Since when the copy waits for another.
     since: Instant,
 }
 
-/// Where the source's last stable offset stands still.
+/// Where the source's last stable offset stands still, and the copy with it.
 #[derive(Debug, Default)]
 pub(super) struct OpenTransaction {
     stand: Option<Stand>,
@@ -27,6 +28,13 @@ impl OpenTransaction {
             self.stand = None;
         } else if self.stand.is_none_or(|stand| stand.offset != last_stable) {
             self.stand = Some(Stand { offset: last_stable, since: now });
+        }
+    }
+
+    /// What comes before it is not copied yet, so that nothing is held back so far. Nor may it be known any more where it stands.
+    pub(super) fn lags(&mut self, now: Instant) {
+        if let Some(stand) = &mut self.stand {
+            stand.since = now;
         }
     }
 
@@ -63,5 +71,15 @@ mod tests {
         assert_eq!(open.news(at(100)), Some(None));
         open.seen(-1, 20, at(100));
         assert_eq!((open.told_at(), open.news(at(300))), (None, None), "read_uncommitted, or an old broker");
+    }
+
+    #[test]
+    fn nothing_is_held_back_from_a_copy_that_lags() {
+        let (mut open, start) = (OpenTransaction::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        open.seen(10, 12, at(0));
+        open.lags(at(100));
+        assert_eq!((open.told_at(), open.news(at(159))), (Some(at(160)), None));
+        assert_eq!(open.news(at(160)), Some(Some(10)));
     }
 }

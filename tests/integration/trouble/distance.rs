@@ -3,16 +3,20 @@
 use std::time::Duration;
 
 use ::testkit::{
-    Bulk,
-    anyhow::Result,
-    bulk_produce, create_topic,
-    proxy::{Direction, Proxy, Rule},
-    unique,
+    Bulk, Cluster, Isolation, Transactions,
+    anyhow::{Result, ensure},
+    bulk_produce, create_topic, end_offsets,
+    proxy::{Direction, Proxy, Rule, api_key},
+    read_all_with, transactions, unique,
 };
 
 use super::story::{Side, Story};
+use crate::{kmirror::DEADLINE, worker::remote};
 
 const PARTITIONS: i32 = 4;
+/// Of each round; they have one batch or two, and a marker. Their records are years old.
+const SMALL: Transactions = Transactions { count: 200, partitions: PARTITIONS, most_records: 3, aborted_of: 10 };
+const ROUNDS: u64 = 20;
 
 /// Delays all that goes through a proxy, both ways.
 fn far(proxy: &Proxy) {
@@ -53,4 +57,45 @@ async fn a_target_far_away_is_written_steadily() -> Result<()> {
 #[tokio::test]
 async fn a_source_far_away_is_read_steadily() -> Result<()> {
     story_from_afar(true).await
+}
+
+#[tokio::test]
+async fn small_transactions_travel_together() -> Result<()> {
+    let source = Cluster::builder().name("source").property("transaction.partition.verification.enable", "false");
+    let (source, pair) = tokio::try_join!(source.start(), ::testkit::pair())?;
+    let (from, topic) = (source.bootstrap(), unique("small"));
+    create_topic(&from, &topic, PARTITIONS, 1, &[("retention.ms", "-1")]).await?;
+    let proxy = pair.target.proxy().await?;
+    let to = Side::behind(&proxy, &pair.target.bootstrap);
+    let story = Story::begin(Side::direct(&from), to, &[&topic], 1, 1).await?;
+    far(&proxy);
+    let copy = remote(&topic);
+    let requests = proxy.add(Rule::count(api_key::PRODUCE, Direction::Request).when({
+        let copy = copy.clone();
+        move |frame| frame.mentions(&copy)
+    }));
+    // The copy follows closely, and one batch of a partition is under way at a time: of old records, brokers may forget the producer.
+    let mut committed = 0;
+    for _ in 0..ROUNDS {
+        committed += transactions(&from, &topic, &SMALL).await?.committed.1;
+    }
+    let partitions: Vec<i32> = (0..PARTITIONS).collect();
+    story
+        .worker
+        .until("all committed records", DEADLINE, async || {
+            let there = end_offsets(&story.target.direct, &copy, &partitions).await?.iter().sum::<i64>();
+            ensure!(there.unsigned_abs() == committed, "{there} of {committed}");
+            Ok(())
+        })
+        .await?;
+    let sources = read_all_with(&from, &topic, Isolation::ReadCommitted).await?;
+    let targets = read_all_with(&story.target.direct, &copy, Isolation::ReadUncommitted).await?;
+    for (source, target) in sources.iter().zip(&targets) {
+        let pairs = source.iter().zip(target);
+        ensure!(source.len() == target.len() && pairs.clone().all(|(a, b)| (&a.key, &a.value) == (&b.key, &b.value)));
+    }
+    let requests = requests.matched();
+    ensure!(requests < ROUNDS * SMALL.count / 20, "{requests} requests for {} transactions", ROUNDS * SMALL.count);
+    let mut worker = story.worker;
+    worker.stop().await
 }

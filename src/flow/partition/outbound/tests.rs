@@ -19,6 +19,7 @@ fn batch(number: usize, max_timestamp: i64) -> Ready {
         records: RECORDS,
         distances: None,
         max_timestamp,
+        joins: true,
     }
 }
 
