@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use serde_json::Value;
 use wire::{NewRecord, Record, TopicPartition};
 
@@ -222,11 +223,14 @@ impl OffsetStore {
                 let partition = self.log.partition_of(record.key.as_deref().unwrap_or_default());
                 by_partition.entry(partition).or_default().push(record);
             }
-            for (partition, records) in by_partition {
+            // Side by side: the cluster may be far away, and Connect makes 25 partitions.
+            let appended = by_partition.into_iter().map(async |(partition, records)| {
                 for chunk in records.chunks(RECORDS_PER_APPEND) {
                     self.log.append(partition, chunk.to_vec(), |record| self.apply(record)).await?;
                 }
-            }
+                Ok(())
+            });
+            join_all(appended).await.into_iter().collect::<Result<(), Error>>()?;
         }
         Ok(count)
     }
@@ -242,9 +246,17 @@ impl OffsetStore {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, atomic::Ordering};
+    use std::{
+        sync::{Arc, atomic::Ordering},
+        time::Duration,
+    };
 
-    use super::{super::topic_log::memory::MemoryBackend, *};
+    use futures_util::future::BoxFuture;
+
+    use super::{
+        super::topic_log::{Backend, memory::MemoryBackend},
+        *,
+    };
 
     async fn store(backend: &Arc<MemoryBackend>, partitions: i32) -> OffsetStore {
         OffsetStore::open(TopicLog::open("offset", "o", partitions, backend.clone()).await.unwrap()).await.unwrap()
@@ -281,6 +293,38 @@ mod tests {
         assert_eq!(again.positions("c", "A"), positions(&[("t", 0, 5), ("t", 1, 10)]));
         assert_eq!(again.positions("c", "B"), BTreeMap::new());
         assert_eq!(again.positions("d", "A"), BTreeMap::new());
+    }
+
+    /// Takes records only when two partitions are written at the same time.
+    struct Together(Arc<MemoryBackend>, tokio::sync::Barrier);
+
+    impl Backend for Together {
+        fn earliest<'a>(&'a self, partitions: &'a [TopicPartition]) -> BoxFuture<'a, wire::Result<Vec<i64>>> {
+            self.0.earliest(partitions)
+        }
+
+        fn read<'a>(&'a self, from: &'a TopicPartition, at: i64) -> BoxFuture<'a, wire::Result<(Vec<Record>, i64)>> {
+            self.0.read(from, at)
+        }
+
+        fn append<'a>(&'a self, to: &'a TopicPartition, records: &'a [NewRecord]) -> BoxFuture<'a, wire::Result<i64>> {
+            Box::pin(async {
+                self.1.wait().await;
+                self.0.append(to, records).await
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn partitions_are_written_side_by_side() {
+        let memory = Arc::new(MemoryBackend::default());
+        let backend = Arc::new(Together(memory.clone(), tokio::sync::Barrier::new(2)));
+        let store = OffsetStore::open(TopicLog::open("offset", "o", 2, backend).await.unwrap()).await.unwrap();
+        let wanted: Vec<_> = (0..20).map(|partition| ("t", partition, 5)).collect();
+        let stored = tokio::time::timeout(Duration::from_secs(60), store.store("c", "A", &positions(&wanted))).await;
+        assert_eq!(stored.expect("one waits for the other").unwrap(), 20);
+        assert_eq!((store.positions("c", "A"), store.log.is_stale()), (positions(&wanted), false));
+        assert_eq!(memory.records("o").len(), 20);
     }
 
     #[tokio::test]

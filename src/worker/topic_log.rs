@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use tokio::sync::Mutex;
 use wire::{Cluster, NewRecord, OffsetSpec, Record, TopicPartition, now_ms};
 
@@ -46,14 +46,17 @@ impl Backend for Cluster {
     }
 }
 
-/// A storage topic. Writers take turns, so that what is applied has the log's own order.
+/// A storage topic. Writers of a partition take turns, so that what is applied has its log's own order.
 pub(super) struct TopicLog {
     kind: &'static str,
     topic: String,
     backend: Arc<dyn Backend>,
-    /// Per partition the offset after the last record that was applied.
-    next: Mutex<Vec<i64>>,
-    partitions: i32,
+    partitions: Vec<Partition>,
+}
+
+struct Partition {
+    /// The offset after the last record that was applied.
+    next: Mutex<i64>,
     /// An append without an answer may have happened: what is in memory may be behind.
     stale: AtomicBool,
 }
@@ -69,35 +72,34 @@ impl TopicLog {
         let all: Vec<_> = (0..partitions).map(|p| TopicPartition::new(topic, p)).collect();
         let starts = backend.earliest(&all).await;
         let next = starts.map_err(|cause| Error::Storage { kind, topic: topic.to_owned(), cause: Box::new(cause) })?;
-        Ok(Self {
-            kind,
-            topic: topic.to_owned(),
-            backend,
-            next: Mutex::new(next),
-            partitions,
-            stale: AtomicBool::new(true),
-        })
+        let partition = |next| Partition { next: Mutex::new(next), stale: AtomicBool::new(true) };
+        let partitions = next.into_iter().map(partition).collect();
+        Ok(Self { kind, topic: topic.to_owned(), backend, partitions })
     }
 
     /// An append failed, and the log has not been read since.
     pub(super) fn is_stale(&self) -> bool {
-        self.stale.load(Ordering::Acquire)
+        self.partitions.iter().any(|partition| partition.stale.load(Ordering::Acquire))
     }
 
     /// The partition Connect's producer picks for a key.
     pub(super) fn partition_of(&self, key: &[u8]) -> i32 {
-        if self.partitions == 1 { 0 } else { wire::partition_for_key(key, self.partitions) }
+        match i32::try_from(self.partitions.len()) {
+            Ok(partitions) if partitions > 1 => wire::partition_for_key(key, partitions),
+            _ => 0,
+        }
     }
 
     /// Reads every partition to its end and applies what is new. A record that can't be used is named in the log,
     /// once, and passed over.
-    pub(super) async fn catch_up(&self, mut apply: impl FnMut(&Record) -> Result<(), BadRecord>) -> Result<(), Error> {
-        let mut next = self.next.lock().await;
-        for (partition, next) in (0..).zip(next.iter_mut()) {
-            self.read_on(partition, next, &mut apply).await?;
-        }
-        self.stale.store(false, Ordering::Release);
-        Ok(())
+    pub(super) async fn catch_up(&self, apply: impl Fn(&Record) -> Result<(), BadRecord>) -> Result<(), Error> {
+        let all = (0..).zip(&self.partitions).map(async |(number, partition)| {
+            let mut next = partition.next.lock().await;
+            self.read_on(number, &mut next, &apply).await?;
+            partition.stale.store(false, Ordering::Release);
+            Ok(())
+        });
+        join_all(all).await.into_iter().collect()
     }
 
     /// Appends to one partition and, once the cluster has acknowledged, applies. Where another writer came in
@@ -106,28 +108,29 @@ impl TopicLog {
         &self,
         partition: i32,
         records: Vec<NewRecord>,
-        mut apply: impl FnMut(&Record) -> Result<(), BadRecord>,
+        apply: impl Fn(&Record) -> Result<(), BadRecord>,
     ) -> Result<(), Error> {
-        let mut all = self.next.lock().await;
-        let Some(next) = usize::try_from(partition).ok().and_then(|p| all.get_mut(p)) else {
+        let Some(Partition { next, stale }) = usize::try_from(partition).ok().and_then(|p| self.partitions.get(p))
+        else {
             return Err(Error::Internal(format!("topic {} has no partition {partition}", self.topic)));
         };
+        let mut next = next.lock().await;
         let to = TopicPartition::new(self.topic.as_str(), partition);
         // Set before, not after: the caller may give up waiting while the request is on its way.
-        let was_stale = self.stale.swap(true, Ordering::AcqRel);
+        let was_stale = stale.swap(true, Ordering::AcqRel);
         let base = self.backend.append(&to, &records).await.map_err(|cause| self.storage(cause))?;
         if base == *next && !was_stale {
             // What the appended records carry, near enough.
             let timestamp = now_ms();
             for (offset, NewRecord { key, value, headers }) in (base..).zip(records) {
                 let record = Record { offset, timestamp, key, value, headers };
-                self.apply_one(partition, &record, &mut apply);
+                self.apply_one(partition, &record, &apply);
                 *next = offset + 1;
             }
         } else {
-            self.read_on(partition, next, &mut apply).await?;
+            self.read_on(partition, &mut next, &apply).await?;
         }
-        self.stale.store(was_stale, Ordering::Release);
+        stale.store(false, Ordering::Release);
         Ok(())
     }
 
@@ -135,7 +138,7 @@ impl TopicLog {
         &self,
         partition: i32,
         next: &mut i64,
-        apply: &mut impl FnMut(&Record) -> Result<(), BadRecord>,
+        apply: &impl Fn(&Record) -> Result<(), BadRecord>,
     ) -> Result<(), Error> {
         let from = TopicPartition::new(self.topic.as_str(), partition);
         let (records, end) = self.backend.read(&from, *next).await.map_err(|cause| self.storage(cause))?;
@@ -146,7 +149,7 @@ impl TopicLog {
         Ok(())
     }
 
-    fn apply_one(&self, partition: i32, record: &Record, apply: &mut impl FnMut(&Record) -> Result<(), BadRecord>) {
+    fn apply_one(&self, partition: i32, record: &Record, apply: &impl Fn(&Record) -> Result<(), BadRecord>) {
         if let Err(error) = apply(record) {
             tracing::error!(
                 topic = self.topic,
