@@ -128,6 +128,8 @@ pub(crate) struct Partition {
     epochs: Epochs,
     /// It is to go on behind a gap.
     leaving: Option<Leaving>,
+    /// A gap at the target that is met when all that is under way is answered.
+    put_off: Option<Box<Gap>>,
     /// The target seems to have lost what was acknowledged: up to where that was, from where on it is lost, and since when it seems so.
     suspected: Option<(i64, i64, Instant)>,
     /// A broker that may have forgotten the producer, and until when a request that was given up may still come there.
@@ -182,6 +184,7 @@ impl Partition {
             fresh: Fresh::default(),
             epochs: Epochs::default(),
             leaving: None,
+            put_off: None,
             suspected: None,
             late: None,
             strikes: 0,

@@ -366,7 +366,10 @@ impl Task {
         if let Some(at) = partition.wakes_at(now) {
             self.timers.insert((at, index));
         }
-        if partition.is_leaving() {
+        if let Some(gap) = self.partitions[index].take_put_off().filter(|_| self.seats[index].stay != Stay::Left) {
+            self.meet_at_rest(index, gap);
+        }
+        if self.partitions[index].is_leaving() {
             self.begin_behind(index);
         }
         if self.routed && !self.asking.contains(&index) {

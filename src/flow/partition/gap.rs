@@ -24,6 +24,21 @@ pub(crate) struct Behind {
 }
 
 impl Partition {
+    /// What is under way to the target may be in the log behind a gap: how far the copy is, is known when that is answered. Until then the gap
+    /// is put off, and nothing more is sent. Gives it back where nothing is to be waited for.
+    pub(crate) fn put_off(&mut self, gap: Gap) -> Option<Gap> {
+        if !gap.is_at_target() || self.outbound.is_at_rest() {
+            return Some(gap);
+        }
+        self.put_off.get_or_insert_with(|| Box::new(gap));
+        None
+    }
+
+    /// The gap that was put off, when it may be met.
+    pub(crate) fn take_put_off(&mut self) -> Option<Gap> {
+        self.put_off.take_if(|_| self.outbound.is_at_rest()).map(|gap| *gap)
+    }
+
     /// It will go on behind a gap.
     pub(crate) fn leave(&mut self, gap: &Gap, onward: Onward) {
         let (is_target, map_holds_until) = (gap.is_at_target(), gap.map_holds_until());
@@ -44,7 +59,7 @@ impl Partition {
 
     /// The target no longer takes what is under way, or perhaps not.
     pub(super) fn is_leaving_target(&self) -> bool {
-        self.suspected.is_some() || self.leaving.is_some_and(|leaving| leaving.is_target)
+        self.suspected.is_some() || self.put_off.is_some() || self.leaving.is_some_and(|leaving| leaving.is_target)
     }
 
     /// The target seems to have lost records from `end` on of those acknowledged. Nothing is sent until that is clear: its topic may be
@@ -119,3 +134,6 @@ impl Partition {
 pub(crate) fn is_diverged(part: &FetchedPartition) -> bool {
     part.error == 0 && part.diverged.is_some()
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use wire::{AbortedTransaction, Batch, Budget, FetchedPartition, RecordError, RecordReader};
 
 use crate::flow::{
-    Place,
     recode::RecodeError,
     tail::{Blind, LookFor, Tail, Written},
 };
@@ -17,7 +16,7 @@ use super::{
     *,
 };
 
-const PLAIN: &[u8] = include_bytes!("../../../wire/tests/golden/none.log");
+pub(super) const PLAIN: &[u8] = include_bytes!("../../../wire/tests/golden/none.log");
 const TRANSACTIONS: &[u8] = include_bytes!("../../../wire/tests/golden/transactions.log");
 const COMPACTED: &[u8] = include_bytes!("../../../wire/tests/golden/compacted.log");
 const APPEND_TIME: &[u8] = include_bytes!("../../../wire/tests/golden/append-time.log");
@@ -31,13 +30,13 @@ const INVALID_TIMESTAMP: i16 = 32;
 const OUT_OF_ORDER: i16 = 45;
 
 /// No broker is sure to remember anything: one batch at a time.
-const NEVER: i64 = i64::MAX;
+pub(super) const NEVER: i64 = i64::MAX;
 /// A producer of a record so old may be forgotten, and one of such a new one is not.
 const OLD: i64 = 5;
-const NEW: i64 = 6;
-const LOW_WATER: usize = 1024 * 1024;
+pub(super) const NEW: i64 = 6;
+pub(super) const LOW_WATER: usize = 1024 * 1024;
 
-fn new() -> Partition {
+pub(super) fn new() -> Partition {
     Partition::new(
         TopicPartition::new("t", 0),
         TopicPartition::new("a.t", 0),
@@ -47,14 +46,14 @@ fn new() -> Partition {
     )
 }
 
-fn started() -> Partition {
+pub(super) fn started() -> Partition {
     let mut partition = new();
     let producer = ProducerId { id: 7, epoch: 0 };
     partition.prepared(Begun::anew(producer, Some(0)));
     partition
 }
 
-fn fetched(partition: &mut Partition, log: &'static [u8]) -> Verdict {
+pub(super) fn fetched(partition: &mut Partition, log: &'static [u8]) -> Verdict {
     assert!(partition.wants_fetch(Instant::now(), LOW_WATER));
     partition.fetch_sent();
     assert!(partition.fetch_done());
@@ -87,7 +86,7 @@ fn answer(records: Bytes) -> FetchedPartition {
     }
 }
 
-fn next(partition: &mut Partition, now: Instant) -> Option<ProduceBatch> {
+pub(super) fn next(partition: &mut Partition, now: Instant) -> Option<ProduceBatch> {
     partition.next_batch(now, NEVER).map(|(_, batch)| batch)
 }
 
@@ -561,44 +560,6 @@ fn a_request_may_come_late_where_the_broker_may_have_forgotten_the_producer() {
     assert!(!waits(i64::MAX, 0), "all of them are new");
     assert!(waits(0, 0), "the batch before is old");
     assert!(waits(i64::MAX, i64::MAX - 1), "it is old itself, whatever was before");
-}
-
-#[test]
-fn a_gap_of_the_source_is_passed_when_all_before_it_is_acknowledged() {
-    let mut partition = started();
-    fetched(&mut partition, PLAIN);
-    let now = Instant::now();
-    let at = Place { cluster: "a".to_owned(), partition: partition.source.clone() };
-    let gap = Gap::DataLoss { at, position: 8, log_start: 20 };
-    partition.leave(&gap, Onward::At(20));
-    assert!(!partition.wants_fetch(now, LOW_WATER) && !partition.has_left());
-    for base in [0, 5] {
-        next(&mut partition, now).expect("a batch");
-        partition.acknowledged(base, base, now, NEVER);
-    }
-    partition.suspect(8, 7, now);
-    assert!(!partition.has_left(), "it is not clear yet what the target has");
-    assert_eq!(partition.take_suspected(), Some((8, 7)));
-    assert!(partition.has_left());
-    let behind = Behind { onward: Onward::At(20), map_holds_until: (i64::MAX, i64::MAX) };
-    assert_eq!(partition.begin_behind(), Some(behind));
-    assert!(!partition.is_prepared() && !partition.is_leaving());
-}
-
-#[test]
-fn a_gap_of_the_target_waits_for_answers_only() {
-    let mut partition = started();
-    fetched(&mut partition, PLAIN);
-    let now = Instant::now();
-    next(&mut partition, now).expect("the first batch");
-    let at = Place { cluster: "b".to_owned(), partition: partition.target.clone() };
-    partition.leave(&Gap::TargetRecreated { at, was: 1, is: 2 }, Onward::Earliest);
-    assert!(next(&mut partition, now).is_none() && !partition.has_left(), "an answer is to come");
-    partition.unanswered(0, 1, now, NEVER);
-    assert_eq!(partition.must_look(now + Duration::from_secs(60)), None);
-    assert!(partition.has_left());
-    assert_eq!(partition.begin_behind().map(|behind| behind.onward), Some(Onward::Earliest));
-    assert_eq!(partition.held_bytes(), 0);
 }
 
 #[test]

@@ -13,6 +13,9 @@ const MOST_UNANCHORED: usize = 256 * 1024 * 1024;
 pub(crate) struct Track {
     /// Of this owner.
     generation: u64,
+    /// Topics of the source and of the target that it copies: once they are made again the partition knows others before it has left them.
+    /// Zero where the cluster tells none.
+    topics: [u128; 2],
     /// Records acknowledged under the producer id.
     count: u64,
     map: MapWriter,
@@ -39,9 +42,19 @@ struct Storing {
 impl Track {
     /// Goes on from an anchor that is stored.
     pub(crate) fn new(anchor: &Anchor, map: MapWriter) -> Self {
-        let &Anchor { generation, count, source_offset, .. } = anchor;
-        let stored = (count, source_offset);
-        Self { generation, count, map, unanchored: 0, is_awaited: false, has_grown: false, stored, storing: None }
+        let &Anchor { generation, source_id, target_id, count, source_offset, .. } = anchor;
+        let (stored, topics) = ((count, source_offset), [source_id, target_id]);
+        Self {
+            generation,
+            topics,
+            count,
+            map,
+            unanchored: 0,
+            is_awaited: false,
+            has_grown: false,
+            stored,
+            storing: None,
+        }
     }
 
     /// The target has a batch of ours from this offset of its own on.
@@ -75,10 +88,12 @@ impl Partition {
         }
         let Track { unanchored: bytes, is_awaited, has_grown, .. } = **track;
         track.storing = Some(Storing { of, bytes, is_awaited, has_grown });
+        let topics = track.topics;
+        let topic = |end: usize, known: u128| if topics[end] == 0 { known } else { topics[end] };
         Some(track.map.update(Anchor {
             generation: track.generation,
-            source_id: self.source_id,
-            target_id: self.target_id,
+            source_id: topic(0, self.source_id),
+            target_id: topic(1, self.target_id),
             source_epoch: self.epochs.before(self.told),
             target_epoch,
             producer,

@@ -55,10 +55,7 @@ impl Task {
         let partition = &mut self.partitions[index];
         let gap = answer.as_ref().ok().and_then(|bounds| bounds.gap(at, partition.position(), partition.epochs()));
         match (gap, answer) {
-            (Some(gap), _) => {
-                let next = partition.told_up_to();
-                self.meet(index, gap, next);
-            }
+            (Some(gap), _) => self.meet_at_rest(index, gap),
             (None, answer) => {
                 partition.fetch_failed(now);
                 if matches!(answer, Ok(Bounds { of_epoch: None, .. })) {
@@ -86,7 +83,16 @@ impl Task {
         } else {
             Gap::TopicRecreated { at: self.source_of(index), was, is }
         };
-        self.meet(index, gap, self.partitions[index].told_up_to());
+        self.meet_at_rest(index, gap);
+    }
+
+    /// A partition of which something may be under way has met a gap.
+    pub(super) fn meet_at_rest(&mut self, index: usize, gap: Gap) {
+        let partition = &mut self.partitions[index];
+        if let Some(gap) = partition.put_off(gap) {
+            let next = partition.told_up_to();
+            self.meet(index, gap, next);
+        }
     }
 
     /// A partition has met a gap: it stops, or goes on behind it. `next`: the first source offset that is not known to be copied.
@@ -191,8 +197,8 @@ impl Task {
         match outcome {
             Ok(end) => {
                 if let Some((acknowledged, _)) = self.partitions[index].take_suspected() {
-                    let (at, next) = (self.target_of(index), self.partitions[index].told_up_to());
-                    self.meet(index, Gap::TargetRegressed { at, acknowledged, end }, next);
+                    let at = self.target_of(index);
+                    self.meet_at_rest(index, Gap::TargetRegressed { at, acknowledged, end });
                 }
             }
             Err(cause) => {

@@ -1,8 +1,13 @@
 //! Target topics that are deleted and made again.
 
 use ::testkit::{
-    anyhow::{Result, ensure},
-    create_topic, delete_topic, placements, wait_for_topic, wait_until,
+    anyhow::{Context, Result, ensure},
+    create_topic, delete_topic, placements,
+    proxy::{
+        Direction, Frame, Rule,
+        api_key::{METADATA, PRODUCE},
+    },
+    wait_for_topic, wait_until,
 };
 use serde_json::json;
 
@@ -124,12 +129,13 @@ async fn a_target_made_again_while_it_is_written_gets_all_again() -> Result<()> 
     goes_on(true, "recopy").await
 }
 
-/// Led by the same broker as before: what is sent there by name is taken, and no refused request tells that the topic is another one.
-async fn made_again_in_place(policy: &str) -> Result<()> {
+/// A topic led by the broker that led the one of the same name before: what is sent there by name is taken, and no refused request tells that
+/// the topic is another one. `via`: where the worker finds the target.
+async fn in_place(via: &str, policy: &str, before: impl FnOnce(&Scene)) -> Result<Scene> {
     let pair = pair().await?;
     let tools = ::testkit::pair().await?.target.tools().await?;
-    let more = [(RECREATED, policy)];
-    let scene = Scene::prepared(&pair.source, &pair.target, Kmirror::on(&pair.target), &more).await?;
+    let more = [(RECREATED, policy), ("target.cluster.bootstrap.servers", via)];
+    let scene = Scene::prepared(&pair.source, &pair.target, Kmirror::on(via), &more).await?;
     create_topic(&scene.source, &scene.topic, 2, 1, &[]).await?;
     let remote = scene.remote();
     let make = async || {
@@ -139,9 +145,15 @@ async fn made_again_in_place(policy: &str) -> Result<()> {
     make().await?;
     scene.put(&[]).await?;
     scene.fill(100).await?;
+    before(&scene);
     delete_topic(&scene.target, &remote).await?;
     wait_until("the topic to be made again", DEADLINE, make).await?;
     scene.expected.lock().unwrap().clear();
+    Ok(scene)
+}
+
+async fn made_again_in_place(policy: &str) -> Result<()> {
+    let scene = in_place(&pair().await?.target, policy, |_| ()).await?;
     more_records(&scene).await?;
     let action = if policy == "fail" { "stopped" } else { "continued" };
     for partition in [0, 1] {
@@ -161,4 +173,47 @@ async fn a_target_made_again_on_the_same_broker_is_told_from_one_that_lost_recor
     made_again_in_place("fail").await?;
     made_again_in_place("continue").await?;
     made_again_in_place("recopy").await
+}
+
+/// The new topic has taken batches, of which one is still to be answered when it is known to be another one: they count, under both policies.
+#[tokio::test]
+async fn what_a_target_made_again_takes_before_that_is_known_is_there_once() -> Result<()> {
+    let proxy = ::testkit::pair().await?.target.proxy().await?;
+    for policy in ["fail", "continue"] {
+        let mut news = None;
+        let mute = |scene: &Scene| {
+            let remote = scene.remote();
+            let is_about = move |frame: &Frame<'_>| frame.mentions(&remote);
+            news = Some(proxy.add(Rule::hold(METADATA, Direction::Response).when(is_about)));
+        };
+        let scene = in_place(&proxy.bootstrap(), policy, mute).await?;
+        let (news, remote) = (news.context("never called")?, scene.remote());
+        let is_about = move |frame: &Frame<'_>| frame.produced_topic() == Some(remote.as_bytes());
+        let sent = proxy.watch(PRODUCE, is_about.clone());
+        let answers = proxy.add(Rule::hold(PRODUCE, Direction::Response).when(is_about));
+        for (from, requests) in [(100, 1), (110, 2)] {
+            scene.produce(0, FIRST, from, from + 10).await?;
+            let under_way = async || {
+                ensure!(sent.unanswered() == requests, "{sent:?}");
+                Ok(())
+            };
+            scene.worker.until("requests to be under way", DEADLINE, under_way).await?;
+        }
+        answers.wait_held(1, DEADLINE).await?;
+        answers.release_one();
+        news.wait_held(1, DEADLINE).await?;
+        news.release();
+        // Were it told without the other answer, that would be by now.
+        scene.told().await?;
+        answers.release();
+        if policy == "fail" {
+            scene.tells("TARGET_RECREATED", 0, json!({"action": "stopped"})).await?;
+            scene.put(&[(RECREATED, "continue")]).await?;
+        }
+        scene.tells("TARGET_RECREATED", 0, json!({"action": "continued", "continued_at": 120})).await?;
+        scene.produce(0, FIRST, 120, 130).await?;
+        scene.holds(0, &["100..130"]).await?;
+        scene.end().await?;
+    }
+    Ok(())
 }
