@@ -104,7 +104,12 @@ impl Java {
     /// Starts a main class in the background, logging at INFO to `log`.
     pub fn spawn(&self, name: &str, log: &Path, jvm: Jvm, main: &str, args: &[&str]) -> Result<Process> {
         java_exists()?;
-        Process::spawn(&Program::new(name, log, self.command(jvm, "INFO", main, args)))
+        let mut command = self.command(jvm, "INFO", main, args);
+        if let Some(dir) = log.parent() {
+            // Native libraries are unpacked there, and only who is not killed removes them.
+            command.insert(1, format!("-Djava.io.tmpdir={}", dir.display()));
+        }
+        Process::spawn(&Program::new(name, log, command))
     }
 
     /// Runs a main class to its end with `input` as standard input. An exit code other than 0 is an error that holds
