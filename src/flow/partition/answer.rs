@@ -22,8 +22,6 @@ use crate::flow::{
 
 /// With so many bytes of a partition in one answer there are batches to be joined.
 const MUCH_BYTES: usize = 16 * 1024;
-/// Nor does joining make anything later where so many batches wait before it.
-const MANY_BATCHES: usize = 5;
 /// How long a follower that the leader named is read from before the leader is asked again: Kafka's `metadata.max.age.ms`.
 const PREFERENCE_AGE: Duration = Duration::from_secs(300);
 
@@ -121,7 +119,7 @@ impl Partition {
             }
             return Verdict::Wait;
         }
-        let joins = answer.records.len() >= MUCH_BYTES || self.outbound.waiting() >= MANY_BATCHES;
+        let joins = answer.records.len() >= MUCH_BYTES || self.outbound.waits_for_room();
         let (batches, aborted) = (Batches::new(answer.records, MOST_BYTES), Aborted::new(answer.aborted));
         let before = self.position;
         let mut answer = Answer { batches, aborted, joins, next: None, work: None, void: false };

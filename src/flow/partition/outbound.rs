@@ -148,9 +148,9 @@ impl Outbound {
         self.waiting_bytes
     }
 
-    /// Batches that wait.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting.len()
+    /// More wait than can be under way at a time: joining what comes makes nothing later.
+    pub(super) fn waits_for_room(&self) -> bool {
+        self.waiting.len() >= WINDOW
     }
 
     /// Enough wait that are small, and that would not have been so many had they been fetched later: while they go out, one or few at a

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ::testkit::{
-    Bulk, Cluster, Isolation, Transactions,
+    Bulk, Cluster, Isolation, RecordView, Transactions,
     anyhow::{Result, ensure},
     bulk_produce, create_topic, end_offsets,
     proxy::{Direction, Proxy, Rule, api_key},
@@ -90,10 +90,10 @@ async fn small_transactions_travel_together() -> Result<()> {
         .await?;
     let sources = read_all_with(&from, &topic, Isolation::ReadCommitted).await?;
     let targets = read_all_with(&story.target.direct, &copy, Isolation::ReadUncommitted).await?;
-    for (source, target) in sources.iter().zip(&targets) {
-        let pairs = source.iter().zip(target);
-        ensure!(source.len() == target.len() && pairs.clone().all(|(a, b)| (&a.key, &a.value) == (&b.key, &b.value)));
-    }
+    let content = |all: Vec<Vec<RecordView>>| -> Vec<Vec<_>> {
+        all.into_iter().map(|records| records.into_iter().map(|record| (record.key, record.value)).collect()).collect()
+    };
+    ensure!(content(sources) == content(targets), "the copy differs");
     let requests = requests.matched();
     ensure!(requests < ROUNDS * SMALL.count / 20, "{requests} requests for {} transactions", ROUNDS * SMALL.count);
     let mut worker = story.worker;
