@@ -216,7 +216,7 @@ impl Partition {
         self.told = position;
         self.producer = Some(producer);
         self.sequence = sequence;
-        self.landed = Landed { end: target_end, before, track: track.map(Box::new), met };
+        self.landed = Landed { end: target_end, before, track: track.map(Box::new), met, is_in_doubt: false };
         self.epochs = Epochs::starting_with(source_epoch);
         self.fetches.succeeded();
         self.produces.succeeded();

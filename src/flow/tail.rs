@@ -184,15 +184,21 @@ pub(crate) async fn check_before(
 }
 
 /// Where the last batch of a producer ends that stands before an offset: what was acknowledged behind it is lost. Where none of the last GiB is
-/// the producer's, where that GiB begins; where none is at all, where the log begins.
+/// the producer's, where that GiB begins; where none is at all, where the log begins. Batches from the sequence `next` on are left out: they
+/// were written behind the loss.
 pub(crate) async fn end_of_ours(
     target: &Cluster,
     partition: &TopicPartition,
     producer: ProducerId,
     before: i64,
+    next: Option<i32>,
     budget: &Budget,
 ) -> Result<i64, Blind> {
     let (mut high, mut step, mut read) = (before, FIRST_STEP, 0);
+    let is_ours = |header: &BatchHeader| {
+        let is_new = |next| header.producer_epoch == producer.epoch && distance(next, header.base_sequence) >= 0;
+        header.producer_id == producer.id && !next.is_some_and(is_new)
+    };
     loop {
         let low = (high - step).max(0);
         let mut log = TargetLog { cluster: target, partition, budget, at: low, end: high, read_at: None };
@@ -200,7 +206,7 @@ pub(crate) async fn end_of_ours(
         while let Some(batches) = log.next_batches().await? {
             for batch in &batches {
                 let header = batch.header();
-                if header.producer_id == producer.id && header.base_offset < high {
+                if is_ours(header) && header.base_offset < high {
                     last = Some(header.next_offset().min(before));
                 }
                 read += batch.bytes().len();

@@ -62,6 +62,8 @@ struct Scene {
     topic: String,
     /// Of the connector, beside those that all have.
     more: BTreeMap<String, String>,
+    /// Of records, ms since the epoch; none takes the present.
+    time: Option<i64>,
     /// Of each partition that is not to change any more.
     expected: Mutex<BTreeMap<i32, Vec<String>>>,
 }
@@ -90,6 +92,7 @@ impl Scene {
             name: unique("s").replace('-', ""),
             topic: unique("gap"),
             more: more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            time: None,
             expected: Mutex::default(),
         })
     }
@@ -184,7 +187,8 @@ impl Scene {
 
     async fn produce_to(&self, at: &str, topic: &str, partition: i32, tag: Tag, from: u64, to: u64) -> Result<()> {
         let how = Producing { batch_records: Some(10), ..Producing::default() };
-        produce_with(at, topic, partition, &records(tag, from, to), &how).await.map(|_| ())
+        let timed = records(tag, from, to).into_iter().map(|record| Record { timestamp: self.time, ..record });
+        produce_with(at, topic, partition, &timed.collect::<Vec<_>>(), &how).await.map(|_| ())
     }
 
     /// Deletes a topic and makes it again.

@@ -174,7 +174,7 @@ impl Scene {
     }
 }
 
-fn a_year_ago() -> Result<i64> {
+pub(crate) fn a_year_ago() -> Result<i64> {
     Ok(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())? - YEAR_MS)
 }
 

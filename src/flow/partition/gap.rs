@@ -66,6 +66,13 @@ impl Partition {
     /// another one.
     pub(crate) fn suspect(&mut self, acknowledged: i64, end: i64, now: Instant) {
         self.suspected.get_or_insert((acknowledged, end, now));
+        self.landed.is_in_doubt = true;
+    }
+
+    /// The target's topic is another one: of what was lost with the former its anchors tell by that one's id.
+    pub(crate) fn end_doubt(&mut self) {
+        self.suspected = None;
+        self.landed.is_in_doubt = false;
     }
 
     /// From where on it seems so, and since when.

@@ -45,6 +45,8 @@ pub(super) struct Landed {
     /// Absent where no anchors are stored.
     pub(super) track: Option<Box<Track>>,
     pub(super) met: Vec<Met>,
+    /// The target has lost what was acknowledged, or so it seems: what the last anchor says of it stays, so that whoever starts anew sees it.
+    pub(super) is_in_doubt: bool,
 }
 
 impl Landed {

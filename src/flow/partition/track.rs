@@ -80,6 +80,9 @@ impl Partition {
 
     /// What of it is to be stored now; nothing if that is stored already. `target_epoch`: the leader's, −1 for none.
     pub(crate) fn anchor(&mut self, target_epoch: i32) -> Option<Update> {
+        if self.landed.is_in_doubt {
+            return None;
+        }
         let (producer, target_offset) = (self.producer?, self.landed.end?);
         let track = self.landed.track.as_mut()?;
         let of = (track.count, self.told);

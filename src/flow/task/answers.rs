@@ -100,7 +100,6 @@ impl Task {
                     self.finding.forget(&at.topic);
                     continue;
                 }
-                self.partitions[index].take_suspected();
                 self.recreated(index, at_target, was, topic.id);
             } else if at_target {
                 self.clear_suspicion(index, begun);

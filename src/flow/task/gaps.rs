@@ -79,6 +79,8 @@ impl Task {
     /// The topic of a partition, at one end, is another than before.
     pub(super) fn recreated(&mut self, index: usize, at_target: bool, was: u128, is: u128) {
         let gap = if at_target {
+            self.partitions[index].end_doubt();
+            self.anchoring.moved.insert(index);
             Gap::TargetRecreated { at: self.target_of(index), was, is }
         } else {
             Gap::TopicRecreated { at: self.source_of(index), was, is }
@@ -184,7 +186,7 @@ impl Task {
         self.work.push(Box::pin(async move {
             // Never closed.
             let _permit = looking.acquire_owned().await;
-            Done::EndOfOurs(index, end_of_ours(&cluster, &at, producer, end, &budget).await)
+            Done::EndOfOurs(index, end_of_ours(&cluster, &at, producer, end, None, &budget).await)
         }));
     }
 

@@ -286,7 +286,8 @@ impl Clusters {
             Ok(resumed) => resumed,
             Err(NotTaken::Blind(Blind::Regressed { from, end })) => {
                 // Others may have written in the place of what was lost before that.
-                let ours = end_of_ours(&self.target, &wanted.target, anchor.producer, end, &self.budget).await;
+                let (producer, unknown) = (anchor.producer, Some(anchor.sequence()));
+                let ours = end_of_ours(&self.target, &wanted.target, producer, end, unknown, &self.budget).await;
                 let cause = ours.map_or_else(|blind| blind, |end| Blind::Regressed { from, end });
                 return Err(self.not_taken(wanted, cause.into(), next));
             }

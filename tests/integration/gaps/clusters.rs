@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::{FIRST, Scene};
 use crate::{
+    killed::a_year_ago,
     kmirror::{Builder, DEADLINE, Kmirror},
     shared::pair,
 };
@@ -78,15 +79,17 @@ impl Story {
         Ok(Self { cluster, topic, scene })
     }
 
-    async fn at_target(more: &[(&str, &str)]) -> Result<Self> {
+    /// With partition 1 on these brokers, and records of this time, ms since the epoch.
+    async fn at_target(more: &[(&str, &str)], other: &str, time: Option<i64>) -> Result<Self> {
         let cluster = unclean("target").await?;
         let source = &pair().await?.source;
         let worker = worker_on(&cluster).await?;
-        let scene = Scene::prepared(source, &cluster.bootstrap(), worker, more).await?;
-        ::testkit::create_topic(source, &scene.topic, 2, 1, &[]).await?;
+        let mut scene = Scene::prepared(source, &cluster.bootstrap(), worker, more).await?;
+        scene.time = time;
+        ::testkit::create_topic(source, &scene.topic, 2, 1, &[("retention.ms", "-1")]).await?;
         ::testkit::create_topic(source, &scene.beside(), 1, 1, &[]).await?;
         let topic = scene.remote();
-        make(&cluster, &topic, "1:2,3:2", &[]).await?;
+        make(&cluster, &topic, &format!("1:2,{other}"), &["--config", "retention.ms=-1"]).await?;
         make(&cluster, &scene.remote_of(&scene.beside()), "3", &[]).await?;
         make(&cluster, &scene.map(), "3", &["--config", "cleanup.policy=compact"]).await?;
         scene.put(&[]).await?;
@@ -178,7 +181,7 @@ async fn source_has_grown(is_frozen: bool) -> Result<()> {
 
 /// The target has lost records 100 to 149, and perhaps others have written since, when the worker looks there again.
 async fn target_has_lost(is_running: bool, others: u64, policy: &str) -> Result<()> {
-    let mut story = Story::at_target(&[(REGRESSED, policy)]).await?;
+    let mut story = Story::at_target(&[(REGRESSED, policy)], "3:2", None).await?;
     story.part().await?;
     if !is_running {
         story.scene.worker.stop().await?;
@@ -254,6 +257,33 @@ async fn a_source_that_lost_records_and_has_others_stops_its_partition_until_it_
 #[tokio::test]
 async fn a_target_that_lost_records_gets_them_again() -> Result<()> {
     target_has_lost(true, 0, "recopy").await
+}
+
+/// The new leader has lost records 100 to 149 and, these being old, the producer, so that it takes what comes: it is told, and again to who
+/// starts anew, until it may go on.
+#[tokio::test]
+async fn a_target_that_lost_records_and_takes_more_stays_stopped() -> Result<()> {
+    let mut story = Story::at_target(&[], "1:2", Some(a_year_ago()?)).await?;
+    story.part().await?;
+    story.lose().await?;
+    // It hears of the new leader by the other partition.
+    story.scene.other_goes_on(100).await?;
+    story.scene.produce(0, FIRST, 150, 160).await?;
+    let range = json!({"of": "target", "from": 100, "to": 150});
+    for starts_anew in [false, true] {
+        if starts_anew {
+            story.scene.worker.stop().await?;
+            story.scene.worker.restart().await?;
+        }
+        let told = json!({"offsets": range, "records": 50, "action": "stopped"});
+        story.scene.tells("TARGET_REGRESSED", 0, told).await?;
+        story.scene.holds(0, &["0..100", "150..160"]).await?;
+    }
+    story.scene.put(&[(REGRESSED, "recopy")]).await?;
+    let told = json!({"offsets": range, "action": "continued"});
+    story.scene.tells("TARGET_REGRESSED", 0, told).await?;
+    story.scene.holds(0, &["0..100", "150..160", "100..160"]).await?;
+    story.scene.end().await
 }
 
 mod full {
